@@ -1,0 +1,1 @@
+//! Documents to the compiled snapshot that a data node runs.

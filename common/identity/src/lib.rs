@@ -1,0 +1,1 @@
+//! Cluster identity: certificates, join tokens, sealing, channels and listeners.

@@ -1,0 +1,1 @@
+//! Token buckets; time is an argument.

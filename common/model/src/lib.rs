@@ -1,0 +1,1 @@
+//! Ids, revisions, diagnostics, limits and checks of documents.

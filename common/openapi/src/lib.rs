@@ -1,0 +1,1 @@
+//! OpenAPI 3 and Swagger 2 to documents.

@@ -1,0 +1,1 @@
+//! Metric and field names, the per-node recorder.

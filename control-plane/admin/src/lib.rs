@@ -1,0 +1,1 @@
+//! The admin gRPC services: check, dry compile, propose.

@@ -1,0 +1,1 @@
+//! openraft over tonic with its log and state in RocksDB.

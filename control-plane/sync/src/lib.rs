@@ -1,0 +1,1 @@
+//! Config stream to data nodes, and the fleet view.

@@ -1,0 +1,1 @@
+//! Config subscription, last-good copy on disk, compile and swap.

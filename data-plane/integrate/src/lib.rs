@@ -1,0 +1,1 @@
+//! Calling integrations: HTTP backends and MOCK.

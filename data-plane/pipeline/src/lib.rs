@@ -1,0 +1,1 @@
+//! The journey of a request, a file per phase.

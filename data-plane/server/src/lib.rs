@@ -1,0 +1,1 @@
+//! One data-plane node: listeners, HTTP engine, operations port, drain.

@@ -1,0 +1,1 @@
+//! Watches purity, arrows between crates and sizes of files.
