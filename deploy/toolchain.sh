@@ -9,12 +9,15 @@ export SLUICE_CACHE="${SLUICE_CACHE:-$HOME/.cache/sluice}"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$SLUICE_CACHE/target}"
 mkdir -p "$SLUICE_CACHE" "$CARGO_TARGET_DIR"
 
+# bindgen loads libclang at build time.
+sluice_has_libclang() {
+    [ -n "$(find /usr/lib -name 'libclang.so*' -o -name 'libclang-[0-9]*.so*' 2>/dev/null | head -n 1)" ]
+}
+
 # The packages a bare Debian 12 needs beside Rust. $1...: more packages for the caller's purpose.
 sluice_install_packages() {
     local need=() newest
-    newest=$(apt-cache pkgnames libclang1- 2>/dev/null | grep -E '^libclang1-[0-9]+$' | sort -t- -k2 -n | tail -n 1)
-    ls /usr/lib/llvm-*/lib/libclang.so.1 /usr/lib/llvm-*/lib/libclang-*.so.1 /usr/lib/x86_64-linux-gnu/libclang-*.so* >/dev/null 2>&1 \
-        || need+=("${newest:-libclang1-14}")
+    sluice_has_libclang || need+=(libclang1-14)
     command -v g++ >/dev/null 2>&1 || need+=(g++)
     command -v make >/dev/null 2>&1 || need+=(make)
     command -v curl >/dev/null 2>&1 || need+=(curl)

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Formatting, lints and every test; `--all` adds the slow tier (network namespaces, long runs) and fails on any skip.
+#   tests/run.sh [--all]
+# Installs the packages it needs; keeps RocksDB's archive and the build in ~/.cache/sluice (SLUICE_CACHE).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+all=no
+case "${1:-}" in
+    "") ;;
+    --all) all=yes ;;
+    *)
+        echo "usage: tests/run.sh [--all]" >&2
+        exit 2
+        ;;
+esac
+
+. deploy/toolchain.sh
+sluice_install_packages iproute2
+sluice_rocksdb_archive
+
+step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
+
+# A test that lacks a right or a program appends a line here and returns.
+SLUICE_SKIPS=$(mktemp)
+export SLUICE_SKIPS
+trap 'rm -f "$SLUICE_SKIPS"' EXIT
+
+step "formatting"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+
+step "programs that the end-to-end tests start"
+cargo build --locked --workspace --bins
+
+step "tests"
+status=0
+if cargo nextest --version >/dev/null 2>&1; then
+    arguments=(--locked --workspace --no-fail-fast --status-level slow)
+    [ "$all" = yes ] && arguments+=(--run-ignored all)
+    cargo nextest run "${arguments[@]}" || status=$?
+else
+    arguments=(--locked --workspace --no-fail-fast)
+    if [ "$all" = yes ]; then
+        cargo test "${arguments[@]}" -- --include-ignored || status=$?
+    else
+        cargo test "${arguments[@]}" || status=$?
+    fi
+fi
+
+if [ -s "$SLUICE_SKIPS" ]; then
+    sort -u "$SLUICE_SKIPS"
+    if [ "$all" = yes ]; then
+        echo "tests/run.sh --all fails on any skip" >&2
+        status=1
+    fi
+fi
+step "done"
+exit "$status"
