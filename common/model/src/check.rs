@@ -1,0 +1,1 @@
+//! Checks of single documents against AWS's rules, a file per noun.
