@@ -100,6 +100,8 @@ pub const KEY_VALUE_CHARS_MAX: usize = 128;
 pub const KEY_IMPORT_ROWS: usize = 1_000;
 /// Bytes of an imported API description, decompressed.
 pub const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Resources of an API. AWS: 300, by a quota that can be raised.
+pub const RESOURCES_MAX: usize = 200_000;
 /// Items of a page of a list, most.
 pub const PAGE_SIZE_MAX: u32 = 500;
 /// Items of a page of a list where the caller does not say.
