@@ -1,1 +1,13 @@
-//! The replicated state machine: commands, apply, tables.
+//! The replicated state machine: commands, apply, and typed reads over an ordered key-value store.
+//!
+//! Promise: `apply` is synchronous, total and deterministic: the same log gives the same bytes on every node, however it
+//! was batched, and no command, however malformed, makes it panic. A refusal is an outcome and leaves no trace but its
+//! request id. Absent: clocks, randomness, storage and checks of what documents say; commands carry what apply needs.
+
+pub mod draft;
+pub mod memory;
+pub mod tables;
+
+pub use draft::Draft;
+pub use memory::MemoryTables;
+pub use tables::{Rows, Tables};
