@@ -1,1 +1,0 @@
-//! Checks of single documents against AWS's rules, a file per noun.
