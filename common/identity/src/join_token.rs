@@ -1,0 +1,170 @@
+//! Join tokens: what lets a machine become a node, once.
+//!
+//! Promise: the text holds the CA's certificate, so that the joining node verifies whom it talks to, and a secret of 256
+//! bits, of which the cluster keeps only the hash. Absent: that a token is used once (the replicated state's).
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use sluice_proto::raft;
+
+use crate::{IdentityFailure, NodeRole, Secret, random_token, secret::random_bytes, token_hash};
+
+const PREFIX: &str = "sluice-join-1.";
+
+/// A join token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinToken {
+    /// Its name in lists; not secret.
+    pub id: String,
+    /// What the node will be.
+    pub role: NodeRole,
+    /// Shown once to the cluster.
+    pub secret: Secret<String>,
+    /// The cluster that made it.
+    pub cluster_id: String,
+    /// PEM of the CA's certificate; absent in a cluster without certificates.
+    pub ca_pem: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Text {
+    id: String,
+    role: String,
+    secret: String,
+    cluster: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    ca: Option<String>,
+}
+
+impl JoinToken {
+    /// A new token of `cluster_id`.
+    ///
+    /// # Errors
+    /// `Random` when the system has no randomness.
+    pub fn generate(cluster_id: &str, role: NodeRole, ca_pem: Option<&str>) -> Result<Self, IdentityFailure> {
+        let id: [u8; 5] = random_bytes()?;
+        Ok(Self {
+            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            role,
+            secret: random_token("slj_")?,
+            cluster_id: cluster_id.to_owned(),
+            ca_pem: ca_pem.filter(|pem| !pem.is_empty()).map(str::to_owned),
+        })
+    }
+
+    /// What the cluster keeps in place of the secret.
+    pub fn secret_hash(&self) -> blake3::Hash {
+        token_hash(self.secret.expose())
+    }
+
+    /// The text for `--join-token-file`: one line.
+    pub fn to_text(&self) -> Secret<String> {
+        let text = Text {
+            id: self.id.clone(),
+            role: self.role.as_str().to_owned(),
+            secret: self.secret.expose().clone(),
+            cluster: self.cluster_id.clone(),
+            ca: self.ca_pem.clone(),
+        };
+        let json = serde_json::to_vec(&text).expect("strings always have a JSON form");
+        Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(json)))
+    }
+
+    /// Reads what [`JoinToken::to_text`] wrote.
+    ///
+    /// # Errors
+    /// `JoinToken` when the text is none.
+    pub fn parse(text: &str) -> Result<Self, IdentityFailure> {
+        let wrong = |reason: &str| IdentityFailure::JoinToken { reason: reason.to_owned() };
+        let encoded = text.trim().strip_prefix(PREFIX).ok_or_else(|| wrong("it begins otherwise"))?;
+        let json = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| wrong("it is cut off or has stray characters"))?;
+        let text: Text = serde_json::from_slice(&json).map_err(|_| wrong("its contents are of another release"))?;
+        let role = NodeRole::parse(&text.role).ok_or_else(|| wrong("its role is neither control nor data"))?;
+        Ok(Self { id: text.id, role, secret: Secret::new(text.secret), cluster_id: text.cluster, ca_pem: text.ca })
+    }
+}
+
+/// Why a join token is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JoinRefused {
+    /// Unknown, used, revoked, or the secret is another.
+    #[error(
+        "the join token is not accepted: it was used, revoked or never made here; make one with `sluice cluster token create`"
+    )]
+    Unknown,
+    /// Its time is over.
+    #[error("the join token expired {ago_ms} ms ago; make a new one with `sluice cluster token create`")]
+    Expired {
+        /// Milliseconds since it expired.
+        ago_ms: u64,
+    },
+    /// It is for the other kind of node.
+    #[error("the join token is for a {token} node, the joining node is a {node} node")]
+    Role {
+        /// What the token is for.
+        token: String,
+        /// What the node is.
+        node: String,
+    },
+}
+
+/// Judges a join token that a node showed by what the cluster keeps of it (`None`: it keeps none of that id).
+///
+/// # Errors
+/// Which of the conditions does not hold; a wrong secret and an unknown id are told apart by no one.
+pub fn admit(kept: Option<&raft::JoinToken>, secret: &str, role: NodeRole, now_ms: u64) -> Result<(), JoinRefused> {
+    let shown = token_hash(secret);
+    let known = kept.filter(|kept| blake3::Hash::from_slice(&kept.secret_hash).is_ok_and(|hash| hash == shown));
+    let Some(kept) = known else { return Err(JoinRefused::Unknown) };
+    if kept.expires_ms <= now_ms {
+        return Err(JoinRefused::Expired { ago_ms: now_ms - kept.expires_ms });
+    }
+    if kept.role != role.as_str() {
+        return Err(JoinRefused::Role { token: kept.role.clone(), node: role.as_str().to_owned() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_its_text() {
+        for ca_pem in [None, Some("-----BEGIN CERTIFICATE-----\n")] {
+            let token = JoinToken::generate("c1", NodeRole::Data, ca_pem).unwrap();
+            let text = token.to_text();
+            assert_eq!(JoinToken::parse(&format!("  {}\n", text.expose())).unwrap(), token);
+            assert!(!format!("{token:?}").contains(token.secret.expose().as_str()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_says_what_was_expected() {
+        let whole = JoinToken::generate("c1", NodeRole::Data, None).unwrap().to_text();
+        let cut = &whole.expose()[..whole.expose().len() - 3];
+        for text in ["", "slo_abc", "sluice-join-1.", "sluice-join-1.%%", cut] {
+            let message = JoinToken::parse(text).unwrap_err().to_string();
+            assert!(message.contains("sluice cluster token create"), "{message}");
+        }
+    }
+
+    #[test]
+    fn only_the_right_secret_in_time_for_the_right_role_is_admitted() {
+        let token = JoinToken::generate("c1", NodeRole::Data, None).unwrap();
+        let kept = raft::JoinToken {
+            id: token.id.clone(),
+            role: "data".into(),
+            secret_hash: token.secret_hash().as_bytes().to_vec().into(),
+            expires_ms: 1_000,
+            ..Default::default()
+        };
+        let secret = token.secret.expose();
+        assert_eq!(admit(Some(&kept), secret, NodeRole::Data, 999), Ok(()));
+        assert_eq!(admit(Some(&kept), secret, NodeRole::Data, 1_000), Err(JoinRefused::Expired { ago_ms: 0 }));
+        assert_eq!(admit(Some(&kept), "other", NodeRole::Data, 0), Err(JoinRefused::Unknown));
+        assert_eq!(admit(None, secret, NodeRole::Data, 0), Err(JoinRefused::Unknown));
+        let refused = admit(Some(&kept), secret, NodeRole::Control, 0).unwrap_err();
+        assert!(matches!(refused, JoinRefused::Role { .. }), "{refused}");
+    }
+}

@@ -1,0 +1,185 @@
+//! The one listener.
+//!
+//! Promise: without TLS it does not bind off loopback, unless told to, and then says so every minute; a caller that
+//! cannot prove what the door asks for is dropped during the handshake, which never holds up the next caller.
+//! Handshakes are bounded in number and time. Absent: who may call what (`layers`, `roles`).
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::Stream;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+    time::{interval, timeout},
+};
+use tokio_rustls::{TlsAcceptor, TlsStream};
+use tracing::{debug, warn};
+
+use crate::{
+    Connection, ConnectionPeer, Identity, IdentityFailure, Plaintext, Proof, Trust, address::is_loopback, tls,
+};
+
+/// Handshakes under way on one listener; further callers wait in the kernel's queue.
+const HANDSHAKES_MAX: usize = 256;
+/// A caller that has not finished its handshake by then is dropped.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Taken connections that the server has not picked up.
+const READY_MAX: usize = 64;
+/// How often an operator is reminded of plaintext off loopback.
+const REMINDER_EVERY: Duration = Duration::from_secs(60);
+/// Pause after a failed accept (no file descriptors left): not a busy loop.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// What a listener is for: which proof it asks of callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Operators and data nodes: a certificate is asked for, not required.
+    Admin,
+    /// Nodes only: a certificate is required.
+    Peer,
+    /// HTTP for anyone who reaches it: no certificate is asked for.
+    Http,
+}
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    cluster_id: String,
+}
+
+impl Listener {
+    /// Binds `address` (`HOST:PORT`; port 0 takes a free one).
+    ///
+    /// # Errors
+    /// `PlaintextOffLoopback`, `Listen` when the port is taken, `Certificate` when the identity cannot be used.
+    pub async fn bind(
+        address: &str,
+        door: Door,
+        identity: &Identity,
+        plaintext: Plaintext,
+    ) -> Result<Self, IdentityFailure> {
+        let tls = match &identity.trust {
+            Trust::Plaintext => None,
+            Trust::Tls { ca_pem, certificate_pem, key_pem } => {
+                Some(tls::server_config(ca_pem, certificate_pem, key_pem, door)?)
+            }
+        };
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if tls.is_none() && plaintext == Plaintext::LoopbackOnly && !is_loopback(host) {
+            return Err(IdentityFailure::PlaintextOffLoopback { address: address.to_owned() });
+        }
+        let failed = |source| IdentityFailure::Listen { address: address.to_owned(), source };
+        let tcp = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = tcp.local_addr().map_err(failed)?;
+        Ok(Self { tcp, address: bound, tls, cluster_id: identity.cluster_id.clone() })
+    }
+
+    /// The address it is bound to.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Starts to accept, on the current runtime. Dropping the stream stops accepting and closes the port.
+    pub fn incoming(self) -> Incoming {
+        let (sender, ready) = mpsc::channel(READY_MAX);
+        let accept = tokio::spawn(accept(self, sender)).abort_handle();
+        Incoming { ready, accept }
+    }
+}
+
+/// Connections as they are ready: what tonic's `serve_with_incoming` takes.
+#[derive(Debug)]
+pub struct Incoming {
+    ready: mpsc::Receiver<Connection>,
+    accept: AbortHandle,
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.ready.poll_recv(context).map(|next| next.map(Ok))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+async fn accept(listener: Listener, ready: mpsc::Sender<Connection>) {
+    let Listener { tcp, address, tls, cluster_id } = listener;
+    let acceptor = tls.map(TlsAcceptor::from);
+    let cluster_id: Arc<str> = cluster_id.into();
+    let mut handshakes = JoinSet::new();
+    let mut reminder = interval(REMINDER_EVERY);
+    let exposed = acceptor.is_none() && !address.ip().is_loopback();
+    loop {
+        // Cancel safe: accept, join_next and tick lose nothing when another branch is taken.
+        let accepted = tokio::select! {
+            accepted = tcp.accept(), if handshakes.len() < HANDSHAKES_MAX => accepted,
+            Some(_) = handshakes.join_next() => continue,
+            _ = reminder.tick(), if exposed => {
+                warn!(%address, "listening without tls off loopback: anyone who reaches it is believed");
+                continue;
+            }
+        };
+        let (stream, caller) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%address, %error, "accept failed");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let (ready, acceptor, cluster_id) = (ready.clone(), acceptor.clone(), cluster_id.clone());
+        handshakes.spawn(async move {
+            match timeout(HANDSHAKE_TIMEOUT, handshake(stream, caller, acceptor, &cluster_id)).await {
+                // The server may be gone: then the connection is dropped with the message.
+                Ok(Ok(connection)) => drop(ready.send(connection).await),
+                Ok(Err(error)) => debug!(%caller, %error, "caller refused during the handshake"),
+                Err(_) => debug!(%caller, "caller did not finish its handshake in time"),
+            }
+        });
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    caller: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    cluster_id: &str,
+) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    let Some(acceptor) = acceptor else { return Ok(Connection::plain(stream, caller)) };
+    let stream = acceptor.accept(stream).await?;
+    let proof = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
+        None => Proof::NoCertificate,
+        Some(certificate) => {
+            let peer = tls::peer_of(certificate).map_err(io::Error::other)?;
+            if peer.cluster.as_deref() != Some(cluster_id) {
+                return Err(io::Error::other("the caller's certificate is of another cluster"));
+            }
+            Proof::Certificate(peer)
+        }
+    };
+    Ok(Connection::tls(TlsStream::Server(stream), ConnectionPeer { address: caller, proof }))
+}
