@@ -1,0 +1,206 @@
+//! Every metric: its name, unit, meaning and labels.
+//!
+//! Names follow Prometheus: base units (seconds, bytes), `_total` for counters.
+
+use metrics::Unit;
+
+/// A metric: what `Metrics` registers and `/metrics` explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// As scraped.
+    pub name: &'static str,
+    /// What one is.
+    pub unit: Unit,
+    /// One sentence for operators.
+    pub help: &'static str,
+    /// The labels it is registered with.
+    pub labels: &'static [&'static str],
+}
+
+const fn metric(name: &'static str, unit: Unit, help: &'static str, labels: &'static [&'static str]) -> Metric {
+    Metric { name, unit, help, labels }
+}
+
+/// The cluster's API of a request.
+pub const API_ID: &str = "api_id";
+/// The stage of a request.
+pub const STAGE: &str = "stage";
+/// The class of an answer's status: 2xx, 3xx, 4xx, 5xx.
+pub const STATUS: &str = "status";
+/// A gRPC method.
+pub const METHOD: &str = "method";
+/// A gRPC status code.
+pub const CODE: &str = "code";
+/// Which bound, throttle or reason.
+pub const KIND: &str = "kind";
+
+// ---- both planes ----
+
+/// Constant 1, with the release as its label.
+pub const BUILD: Metric = metric("sluice_build", Unit::Count, "constant 1 labelled with the release", &["version"]);
+/// The number of the configuration: held by a control node, served by a data node.
+pub const REVISION_NUMBER: Metric =
+    metric("sluice_revision_number", Unit::Count, "number of the configuration this node holds", &[]);
+/// A constant of `limits.rs` was reached.
+pub const BOUND_HIT: Metric =
+    metric("sluice_bound_hit_total", Unit::Count, "times a built-in bound was reached", &[KIND]);
+
+// ---- control plane ----
+
+/// Raft's term.
+pub const RAFT_TERM: Metric = metric("sluice_raft_term", Unit::Count, "term this node is in", &[]);
+/// 1 on the leader.
+pub const RAFT_LEADER: Metric = metric("sluice_raft_leader", Unit::Count, "1 on the leader, else 0", &[]);
+/// Last applied log index.
+pub const RAFT_APPLIED_INDEX: Metric =
+    metric("sluice_raft_applied_index", Unit::Count, "last log index this node has applied", &[]);
+/// Commands proposed on this node.
+pub const RAFT_PROPOSALS: Metric =
+    metric("sluice_raft_proposals_total", Unit::Count, "commands proposed on this node, by outcome", &[KIND]);
+/// From propose to applied.
+pub const RAFT_PROPOSE_SECONDS: Metric =
+    metric("sluice_raft_propose_seconds", Unit::Seconds, "time from a proposal to its outcome", &[]);
+/// Durable writes of the log.
+pub const RAFT_SYNC_SECONDS: Metric =
+    metric("sluice_raft_sync_seconds", Unit::Seconds, "time of one sync of the log to disk", &[]);
+/// How many entries one sync made durable.
+pub const RAFT_SYNC_ENTRIES: Metric =
+    metric("sluice_raft_sync_entries", Unit::Count, "entries made durable by one sync", &[]);
+/// Snapshots built, sent, received.
+pub const RAFT_SNAPSHOTS: Metric =
+    metric("sluice_raft_snapshots_total", Unit::Count, "snapshots, by what was done", &[KIND]);
+/// Free space where the data lies.
+pub const DISK_FREE_BYTES: Metric =
+    metric("sluice_disk_free_bytes", Unit::Bytes, "free space of the data directory", &[]);
+/// Data nodes that stream from this node.
+pub const SYNC_SESSIONS: Metric = metric("sluice_sync_sessions", Unit::Count, "data nodes that follow this node", &[]);
+/// Bytes of configuration sent.
+pub const SYNC_SENT_BYTES: Metric = metric(
+    "sluice_sync_sent_bytes_total",
+    Unit::Bytes,
+    "configuration sent to data nodes, as delta or snapshot",
+    &[KIND],
+);
+/// Configuration sent whole or in part.
+pub const SYNC_SENT: Metric =
+    metric("sluice_sync_sent_total", Unit::Count, "deltas and snapshots sent to data nodes", &[KIND]);
+/// Calls of the admin API.
+pub const ADMIN_CALLS: Metric =
+    metric("sluice_admin_calls_total", Unit::Count, "calls of the admin API, by method and code", &[METHOD, CODE]);
+/// Time of calls of the admin API.
+pub const ADMIN_CALL_SECONDS: Metric =
+    metric("sluice_admin_call_seconds", Unit::Seconds, "time of unary calls of the admin API", &[METHOD]);
+
+// ---- data plane ----
+
+/// Requests of clients.
+pub const REQUESTS: Metric = metric(
+    "sluice_requests_total",
+    Unit::Count,
+    "requests of clients, by api, stage and status class",
+    &[API_ID, STAGE, STATUS],
+);
+/// Time of requests of clients.
+pub const REQUEST_SECONDS: Metric = metric(
+    "sluice_request_seconds",
+    Unit::Seconds,
+    "time from a request's head to the end of its answer",
+    &[API_ID, STAGE],
+);
+/// Time spent in integrations.
+pub const INTEGRATION_SECONDS: Metric = metric(
+    "sluice_integration_seconds",
+    Unit::Seconds,
+    "time from calling a backend to the head of its answer",
+    &[API_ID, STAGE],
+);
+/// Requests refused by a limit.
+pub const THROTTLED: Metric = metric(
+    "sluice_throttled_total",
+    Unit::Count,
+    "requests refused by a limit: plan, stage, method, connection",
+    &[KIND],
+);
+/// Connections of clients that are open.
+pub const CONNECTIONS: Metric = metric("sluice_connections", Unit::Count, "open connections of clients", &[]);
+/// Connections of clients ever taken.
+pub const CONNECTIONS_TAKEN: Metric =
+    metric("sluice_connections_total", Unit::Count, "connections of clients that were taken", &[]);
+/// Connections to backends ever made.
+pub const UPSTREAM_CONNECTIONS: Metric =
+    metric("sluice_upstream_connections_total", Unit::Count, "connections made to backends", &[]);
+/// Calls sent again on another connection.
+pub const UPSTREAM_RETRIES: Metric =
+    metric("sluice_upstream_retries_total", Unit::Count, "calls sent again because a kept connection had died", &[]);
+/// Time to compile a change.
+pub const COMPILE_SECONDS: Metric =
+    metric("sluice_compile_seconds", Unit::Seconds, "time to compile a change of configuration", &[]);
+/// APIs on an older form.
+pub const APIS_BROKEN: Metric =
+    metric("sluice_apis_broken", Unit::Count, "apis that do not compile and are kept on what they were", &[]);
+/// Whether the node follows a control node.
+pub const FOLLOW_CONNECTED: Metric =
+    metric("sluice_follow_connected", Unit::Count, "1 while connected to a control node, else 0", &[]);
+
+/// Counters of all nodes.
+pub const COUNTERS: &[Metric] = &[
+    BOUND_HIT,
+    RAFT_PROPOSALS,
+    RAFT_SNAPSHOTS,
+    SYNC_SENT_BYTES,
+    SYNC_SENT,
+    ADMIN_CALLS,
+    REQUESTS,
+    THROTTLED,
+    CONNECTIONS_TAKEN,
+    UPSTREAM_CONNECTIONS,
+    UPSTREAM_RETRIES,
+];
+/// Gauges of all nodes.
+pub const GAUGES: &[Metric] = &[
+    BUILD,
+    REVISION_NUMBER,
+    RAFT_TERM,
+    RAFT_LEADER,
+    RAFT_APPLIED_INDEX,
+    DISK_FREE_BYTES,
+    SYNC_SESSIONS,
+    CONNECTIONS,
+    APIS_BROKEN,
+    FOLLOW_CONNECTED,
+];
+/// Histograms of all nodes.
+pub const HISTOGRAMS: &[Metric] = &[
+    RAFT_PROPOSE_SECONDS,
+    RAFT_SYNC_SECONDS,
+    RAFT_SYNC_ENTRIES,
+    ADMIN_CALL_SECONDS,
+    REQUEST_SECONDS,
+    INTEGRATION_SECONDS,
+    COMPILE_SECONDS,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_follow_prometheus() {
+        let all: Vec<_> = COUNTERS.iter().chain(GAUGES).chain(HISTOGRAMS).collect();
+        assert_eq!(all.iter().map(|metric| metric.name).collect::<BTreeSet<_>>().len(), all.len());
+        for metric in COUNTERS {
+            assert!(metric.name.ends_with("_total"), "{}", metric.name);
+        }
+        for metric in all {
+            assert!(metric.name.starts_with("sluice_"), "{}", metric.name);
+            let unit = match metric.unit {
+                Unit::Seconds => "_seconds",
+                Unit::Bytes => "_bytes",
+                _ => "",
+            };
+            assert!(metric.name.trim_end_matches("_total").ends_with(unit), "{}", metric.name);
+        }
+    }
+}
