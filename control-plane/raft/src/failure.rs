@@ -1,0 +1,120 @@
+//! What can go wrong, for the operator and for the code that proposes and reads.
+
+use std::{path::PathBuf, process};
+
+use tracing::error;
+
+/// Raft could not start, or a change of members was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum RaftFailure {
+    /// The folder belongs to another node.
+    #[error("expected the log of raft node {expected} in {folder}, found that of node {found}; use that node's own folder, or join as a new node with an empty one")]
+    WrongNode {
+        /// The id this node was started with.
+        expected: u64,
+        /// The id in the log.
+        found: u64,
+        /// Where the log is.
+        folder: PathBuf,
+    },
+    /// The folder belongs to another cluster.
+    #[error("expected the log of cluster {expected} in {folder}, found that of cluster {found}; use the folder of this cluster, or join with an empty one")]
+    WrongCluster {
+        /// The cluster this node was started with.
+        expected: String,
+        /// The cluster in the log.
+        found: String,
+        /// Where the log is.
+        folder: PathBuf,
+    },
+    /// The layout of the folder is newer than this program.
+    #[error("expected a log of format {expected} in {folder}, found format {found}; start a release that knows it")]
+    WrongFormat {
+        /// The format this program writes.
+        expected: u32,
+        /// The format on disk.
+        found: u32,
+        /// Where the log is.
+        folder: PathBuf,
+    },
+    /// A folder or database could not be opened or read.
+    #[error("cannot use {path}: {problem}")]
+    Storage {
+        /// What was opened.
+        path: PathBuf,
+        /// What the system said.
+        problem: String,
+    },
+    /// Settings that contradict each other.
+    #[error("settings of raft: {problem}")]
+    Settings {
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The cluster is there already.
+    #[error("expected a node without state, found one that has it; a cluster is founded once, on one empty node")]
+    NotPristine,
+    /// A change of members was refused.
+    #[error("members were not changed: {problem}")]
+    Members {
+        /// Why.
+        problem: String,
+    },
+    /// This node does not lead; members are changed by the leader.
+    #[error("expected to be the leader, found {leader:?} to be; ask that node")]
+    NotLeader {
+        /// The leader, where it is known.
+        leader: Option<u64>,
+    },
+    /// The command that founds a cluster was not applied.
+    #[error("the cluster was not founded: {problem}")]
+    NotFounded {
+        /// Why.
+        problem: String,
+    },
+    /// Raft has stopped.
+    #[error("raft has stopped: {problem}")]
+    Stopped {
+        /// Why.
+        problem: String,
+    },
+}
+
+/// A proposal has no outcome here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeFailure {
+    /// Nothing was proposed: another node leads, or none.
+    #[error("expected to be the leader, found {leader:?} to be")]
+    NotLeader {
+        /// The leader, where it is known.
+        leader: Option<u64>,
+    },
+    /// The outcome is unknown: the deadline passed, or the leader changed under the proposal. It may be applied later.
+    #[error("the outcome is not known before the deadline; ask again with the same request id")]
+    Timeout,
+    /// Raft has stopped on this node.
+    #[error("raft has stopped on this node")]
+    Stopped,
+}
+
+/// A read could not be made linearizable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadFailure {
+    /// No leader confirmed itself, or this node did not catch up, before the deadline.
+    #[error("no confirmed leader before the deadline; the last known is {leader:?}")]
+    Timeout {
+        /// The leader, where it is known.
+        leader: Option<u64>,
+    },
+    /// Raft has stopped on this node.
+    #[error("raft has stopped on this node")]
+    Stopped,
+}
+
+/// Stops the process: after a failed write or read of the log or the state nothing this node says can be trusted.
+pub(crate) fn stop_process(what: &'static str, problem: &dyn std::fmt::Display) -> ! {
+    error!(what, %problem, "storage failed, the process stops");
+    // For operators without a log subscriber: the last words.
+    eprintln!("sluice: {what} failed: {problem}; the process stops, check the disk");
+    process::abort()
+}

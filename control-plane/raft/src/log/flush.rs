@@ -1,0 +1,123 @@
+//! The one thread that writes the log.
+//!
+//! Promise: takes writes in order; writes all that wait as one batch with one sync; then completes them in order.
+//! A failed write stops the process. Absent: reading.
+
+use std::{io, ops::Range, sync::Arc, thread};
+
+use openraft::storage::IOFlushed;
+use rocksdb::{WriteBatch, WriteOptions};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Shared, keys, synced};
+use crate::{failure::stop_process, types::TypeConfig};
+
+/// Writes that may wait; more make the caller wait.
+const WAITING_MAX: usize = 256;
+/// Bytes written with one sync, about.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// One write, with whom to tell when it is on disk.
+pub(super) enum Write {
+    /// Entries one behind the other in `bytes`, the first at index `first`.
+    Append { first: u64, bytes: Vec<u8>, rows: Vec<Range<usize>>, flushed: IOFlushed<TypeConfig> },
+    /// A vote.
+    Vote { bytes: Vec<u8>, done: oneshot::Sender<()> },
+    /// Everything from `from` on is dropped.
+    Truncate { from: u64, done: oneshot::Sender<()> },
+    /// Everything through `index` is dropped; `purged` is its log id, encoded.
+    Purge { index: u64, purged: Vec<u8>, done: oneshot::Sender<()> },
+}
+
+/// The way to the thread. It ends when the last clone is dropped and everything asked for is on disk.
+#[derive(Clone)]
+pub(super) struct FlushQueue {
+    queue: mpsc::Sender<Write>,
+}
+
+impl FlushQueue {
+    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+        let (queue, writes) = mpsc::channel(WAITING_MAX);
+        thread::Builder::new().name("raft-log".to_owned()).spawn(move || run(&shared, writes))?;
+        Ok(Self { queue })
+    }
+
+    /// Hands `write` over. Waits while too many do.
+    pub(super) async fn send(&self, write: Write) -> io::Result<()> {
+        self.queue.send(write).await.map_err(|_| io::Error::other("the thread that writes the log has ended"))
+    }
+
+    /// Hands a write over and waits until it is on disk.
+    pub(super) async fn wait(&self, write: impl FnOnce(oneshot::Sender<()>) -> Write) -> io::Result<()> {
+        let (done, written) = oneshot::channel();
+        self.send(write(done)).await?;
+        written.await.map_err(|_| io::Error::other("the thread that writes the log has ended"))
+    }
+}
+
+fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>) {
+    let synced = synced();
+    let mut waiting = Vec::with_capacity(WAITING_MAX);
+    while let Some(first) = writes.blocking_recv() {
+        waiting.push(first);
+        let mut batch = WriteBatch::default();
+        let mut added = 0;
+        loop {
+            while let Some(write) = waiting.get(added) {
+                add(&mut batch, write);
+                added += 1;
+            }
+            if batch.size_in_bytes() >= BATCH_BYTES {
+                break;
+            }
+            match writes.try_recv() {
+                Ok(write) => waiting.push(write),
+                Err(_) => break,
+            }
+        }
+        let only_purges = waiting.iter().all(|write| matches!(write, Write::Purge { .. }));
+        // What was purged and comes back after a crash is purged again: no sync for that.
+        let written =
+            if only_purges { shared.db.write_opt(batch, &WriteOptions::default()) } else { shared.db.write_opt(batch, &synced) };
+        if let Err(error) = written {
+            stop_process("writing the log", &error);
+        }
+        waiting.drain(..).for_each(|write| complete(shared, write));
+    }
+}
+
+fn add(batch: &mut WriteBatch, write: &Write) {
+    match write {
+        Write::Append { first, bytes, rows, .. } => {
+            for (index, row) in (*first..).zip(rows) {
+                batch.put(keys::entry(index), &bytes[row.clone()]);
+            }
+        }
+        Write::Vote { bytes, .. } => batch.put(keys::VOTE, bytes),
+        Write::Truncate { from, .. } => {
+            batch.delete_range(keys::entry(*from).as_slice(), keys::after_entries().as_slice());
+        }
+        Write::Purge { index, purged, .. } => {
+            batch.delete_range(keys::entry(0), keys::entry(index + 1));
+            batch.put(keys::PURGED, purged);
+        }
+    }
+}
+
+/// Tells who waits. One who no longer does has been cancelled: its write stands.
+fn complete(shared: &Shared, write: Write) {
+    match write {
+        Write::Append { first, rows, flushed, .. } => {
+            shared.tail().written(first + rows.len() as u64);
+            flushed.io_completed(Ok(()));
+        }
+        Write::Vote { done, .. } | Write::Truncate { done, .. } => {
+            let _ = done.send(());
+        }
+        Write::Purge { index, done, .. } => {
+            // Whole files of purged entries go at once; a failure leaves them to compaction.
+            let _ = shared.db.delete_file_in_range(keys::entry(0), keys::entry(index + 1));
+            let _ = done.send(());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The state machine that openraft drives.
+//!
+//! Promise: committed entries are applied in order, a batch at a time, and only then answered: who has an answer sees
+//! its effect. Checkpoints are taken, and received states put in place, on blocking threads.
+//! Absent: what commands do (`sluice_state::apply`).
+
+use std::{io, sync::Arc};
+
+use futures_util::{Stream, StreamExt};
+use openraft::{
+    EntryPayload, OptionalSend, RaftSnapshotBuilder,
+    entry::RaftEntry,
+    storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot},
+};
+use prost::Message;
+use sluice_proto::raft::{Command, Outcome, Rejected, outcome, rejected};
+use crate::shim::apply;
+use sluice_state::Draft;
+
+use crate::{
+    failure::stop_process,
+    states::States,
+    store::{Applied, StateStore, checkpoint::StateCheckpoint, image::ImageWriter},
+    types::{CommandReply, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig},
+};
+
+/// Entries applied as one batch.
+const BATCH_ENTRIES: usize = 128;
+/// Bytes of commands applied as one batch, about.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// A snapshot in openraft's hands.
+#[derive(Clone)]
+pub(crate) enum StateImage {
+    /// A checkpoint of this node: to be sent.
+    Checkpoint(Arc<StateCheckpoint>),
+    /// A received state: to be put in place.
+    Received(Arc<StateStore>),
+}
+
+type Responder = Option<ApplyResponder<TypeConfig>>;
+
+/// Applies committed entries.
+pub(crate) struct Machine {
+    states: Arc<States>,
+    applied: Applied,
+    number: u64,
+}
+
+impl Machine {
+    pub(crate) fn new(states: Arc<States>) -> Result<Self, crate::RaftFailure> {
+        let applied = states.store().applied()?;
+        let number = *states.numbers().borrow();
+        Ok(Self { states, applied, number })
+    }
+
+    /// Applies a batch, then answers.
+    fn apply_batch(&mut self, batch: &mut Vec<(Entry, Responder)>) {
+        let Some((last, _)) = batch.last() else { return };
+        let last = last.log_id;
+        let store = self.states.store();
+        let mut draft = Draft::new(&*store);
+        let mut membership = None;
+        let mut answers = Vec::with_capacity(batch.len());
+        for (entry, responder) in batch.drain(..) {
+            let reply = match &entry.payload {
+                EntryPayload::Normal(command) => self.apply_command(&mut draft, entry.log_id.index, &command.0),
+                EntryPayload::Blank | EntryPayload::Membership(_) => self.reply(Outcome::default()),
+            };
+            if let Some(new) = entry.get_membership() {
+                membership = Some(StoredMembership::new(Some(entry.log_id), new));
+            }
+            answers.extend(responder.map(|responder| (responder, reply)));
+        }
+        store.write(draft.into_writes(), &last, membership.as_ref());
+        self.applied.log_id = Some(last);
+        if let Some(membership) = membership {
+            self.applied.membership = membership;
+        }
+        self.states.advanced(last.index, self.number);
+        for (responder, reply) in answers {
+            responder.send(reply);
+        }
+    }
+
+    fn apply_command(&mut self, draft: &mut Draft<'_, StateStore>, index: u64, bytes: &bytes::Bytes) -> CommandReply {
+        let Ok(command) = Command::decode(bytes.clone()) else {
+            // Every node refuses the same bytes in the same way.
+            let code = rejected::Code::Invalid.into();
+            let message = "expected an encoded command".to_owned();
+            let refused = Rejected { code, message, ..Rejected::default() };
+            return self.reply(Outcome { kind: Some(outcome::Kind::Rejected(refused)) });
+        };
+        let outcome = apply(draft, index, &command).outcome;
+        self.reply(outcome)
+    }
+
+    fn reply(&mut self, outcome: Outcome) -> CommandReply {
+        let number = match &outcome.kind {
+            Some(outcome::Kind::Done(done)) => done.number,
+            Some(outcome::Kind::Rejected(_)) | None => self.number,
+        };
+        self.number = self.number.max(number);
+        CommandReply { outcome, number }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = StateImage;
+    type SnapshotBuilder = CheckpointBuilder;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.applied.log_id, self.applied.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            if let EntryPayload::Normal(command) = &entry.payload {
+                bytes += command.0.len();
+            }
+            batch.push((entry, responder));
+            if batch.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
+                self.apply_batch(&mut batch);
+                bytes = 0;
+            }
+        }
+        self.apply_batch(&mut batch);
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> CheckpointBuilder {
+        CheckpointBuilder { states: self.states.clone() }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, image: StateImage) -> io::Result<()> {
+        let states = self.states.clone();
+        let installed = blocking(move || {
+            let store = match image {
+                StateImage::Received(store) => store,
+                StateImage::Checkpoint(checkpoint) => ImageWriter::copy(&checkpoint, states.folders())?,
+            };
+            states.install(store)
+        });
+        // Half-way a node has neither the old state nor the new: it starts again.
+        let applied = installed.await?.unwrap_or_else(|failure| stop_process("installing a snapshot", &failure));
+        assert!(applied.log_id == meta.last_log_id, "an installed state is at the log id it was sent with");
+        self.applied = applied;
+        self.number = *self.states.numbers().borrow();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot<Leader, u64, openraft::BasicNode, StateImage>>> {
+        Ok(self.states.checkpoint().map(snapshot_of))
+    }
+}
+
+type Leader = openraft::alias::CommittedLeaderIdOf<TypeConfig>;
+
+/// Takes checkpoints.
+pub(crate) struct CheckpointBuilder {
+    states: Arc<States>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for CheckpointBuilder {
+    type SnapshotData = StateImage;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot<Leader, u64, openraft::BasicNode, StateImage>> {
+        let states = self.states.clone();
+        blocking(move || states.take_checkpoint()).await?.map(snapshot_of)
+    }
+}
+
+fn snapshot_of(checkpoint: Arc<StateCheckpoint>) -> Snapshot<Leader, u64, openraft::BasicNode, StateImage> {
+    Snapshot { meta: checkpoint.meta().clone(), snapshot: StateImage::Checkpoint(checkpoint) }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}

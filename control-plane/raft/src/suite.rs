@@ -1,0 +1,34 @@
+//! openraft's own tests of a store, over ours.
+
+use std::sync::Arc;
+
+use openraft::{
+    StorageError,
+    testing::log::{StoreBuilder, Suite},
+};
+
+use crate::{
+    log::LogStore,
+    machine::Machine,
+    states::States,
+    store::folders::Folders,
+    types::TypeConfig,
+};
+
+struct OnDisk;
+
+impl StoreBuilder<TypeConfig, LogStore, Machine, tempfile::TempDir> for OnDisk {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError<TypeConfig>> {
+        let home = tempfile::tempdir().unwrap();
+        let folders = Folders::open(home.path()).unwrap();
+        let log = LogStore::open(&folders.log(), 1, "cluster", u64::MAX).unwrap();
+        let states = Arc::new(States::open(folders, log.growth()).unwrap());
+        let machine = Machine::new(states).unwrap();
+        Ok((home, log, machine))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_and_state_pass_the_suite_of_openraft() {
+    Suite::test_all(OnDisk).await.unwrap();
+}
