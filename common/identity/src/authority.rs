@@ -64,7 +64,7 @@ impl Authority {
     pub(crate) fn make(cluster_id: &str) -> Result<(Self, Secret<String>), IdentityFailure> {
         let key = KeyPair::generate().map_err(failure("a new CA key"))?;
         let key_pem = Secret::new(key.serialize_pem());
-        let mut params = params(cluster_id, &format!("sluice cluster {cluster_id}"), CA_VALIDITY)?;
+        let mut params = params(cluster_id, &format!("sluice cluster {cluster_id}"), SystemTime::now() + CA_VALIDITY)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.subject_alt_names = vec![uri_name(&ca_uri(cluster_id))?];
@@ -93,18 +93,18 @@ impl Authority {
     /// # Errors
     /// `Certificate` when the request is malformed, its signature is wrong, or a name cannot stand in a certificate.
     pub fn sign(&self, request_pem: &str, names: &NodeNames<'_>) -> Result<SignedCertificate, IdentityFailure> {
-        self.sign_for(request_pem, names, NODE_VALIDITY)
+        self.sign_until(request_pem, names, SystemTime::now() + NODE_VALIDITY)
     }
 
-    pub(crate) fn sign_for(
+    pub(crate) fn sign_until(
         &self,
         request_pem: &str,
         names: &NodeNames<'_>,
-        validity: Duration,
+        until: SystemTime,
     ) -> Result<SignedCertificate, IdentityFailure> {
         let mut request =
             CertificateSigningRequestParams::from_pem(request_pem).map_err(failure("the certificate request"))?;
-        let mut params = params(&self.cluster_id, names.node_id, validity)?;
+        let mut params = params(&self.cluster_id, names.node_id, until)?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         // A control node is the server of some connections and the client of others.
@@ -131,15 +131,14 @@ pub fn certificate_request() -> Result<(Secret<String>, String), IdentityFailure
     Ok((Secret::new(key.serialize_pem()), request_pem))
 }
 
-fn params(cluster_id: &str, name: &str, validity: Duration) -> Result<CertificateParams, IdentityFailure> {
+fn params(cluster_id: &str, name: &str, until: SystemTime) -> Result<CertificateParams, IdentityFailure> {
     let mut params = CertificateParams::default();
     let mut subject = DistinguishedName::new();
     subject.push(DnType::OrganizationName, format!("sluice {cluster_id}"));
     subject.push(DnType::CommonName, name);
     params.distinguished_name = subject;
-    let now = SystemTime::now();
-    params.not_before = (now - CLOCK_ALLOWANCE).into();
-    params.not_after = (now + validity).into();
+    params.not_before = (SystemTime::now() - CLOCK_ALLOWANCE).into();
+    params.not_after = until.into();
     Ok(params)
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response};
-use tonic::{body::Body, transport};
+use tonic::{Status, body::Body, transport};
 use tower::Service;
 
 /// A lazy, reconnecting connection to one node. Clones share the connection. What generated clients take.
@@ -40,4 +40,19 @@ impl Service<Request<Body>> for Channel {
         }
         Service::call(&mut self.inner, request)
     }
+}
+
+/// The message of a status with the causes beneath it: what a transport failure says of itself is "transport error", and
+/// the address, the name or the alert is in its sources.
+pub fn status_text(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
 }

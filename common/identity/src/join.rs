@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     Channel, ClusterKey, Dialer, Identity, IdentityFailure, JoinToken, NodeRole, Plaintext, Purpose, Secret, Trust,
-    certificate_request, files, write_secret,
+    certificate_request, files, status_text, write_secret,
 };
 
 /// Deadline of one attempt.
@@ -171,8 +171,8 @@ async fn ask<T, F: Future<Output = Result<T, Status>>>(
         for channel in channels {
             match call(channel.clone()).await {
                 Ok(reply) => return Ok(reply),
-                Err(status) if is_silence(status.code()) => last = words(&status),
-                Err(status) => return Err(IdentityFailure::Join { reason: words(&status) }),
+                Err(status) if is_silence(status.code()) => last = status_text(&status),
+                Err(status) => return Err(IdentityFailure::Join { reason: status_text(&status) }),
             }
         }
         if Instant::now() >= give_up {
@@ -192,20 +192,6 @@ fn timed<T>(message: T) -> Request<T> {
 /// Whether a status says that the request may or may not have been taken, and that asking again is right.
 fn is_silence(code: Code) -> bool {
     matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled | Code::Aborted)
-}
-
-/// The message of a status, with the causes that a transport error hides in its source.
-fn words(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut source = std::error::Error::source(status);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn keep(

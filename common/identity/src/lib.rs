@@ -25,10 +25,12 @@ pub mod roles;
 mod sealing;
 mod secret;
 mod tls;
+#[cfg(test)]
+mod transport_tests;
 
 pub use address::is_loopback;
 pub use authority::{Authority, NodeNames, SignedCertificate, certificate_request};
-pub use channel::Channel;
+pub use channel::{Channel, status_text};
 pub use connection::{Connection, ConnectionPeer, Proof};
 pub use dialer::{Dialer, Plaintext, Purpose, ServerTrust};
 pub use failure::IdentityFailure;

@@ -1,0 +1,309 @@
+//! Real connections over loopback: who gets through which door, and what the others are told.
+
+use std::{
+    future::pending,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use sluice_proto::{admin, raft};
+use sluice_rpc::{
+    admin::{
+        cluster_client::ClusterClient,
+        cluster_server::{Cluster, ClusterServer},
+    },
+    raft::{
+        peer_client::PeerClient,
+        peer_server::{self, PeerServer},
+    },
+};
+use tonic::{Code, Request, Response, Status};
+
+use crate::{
+    Authority, Dialer, Door, Identity, IdentityFailure, JoinToken, Listener, NodeNames, NodeRole, Peer, PeerLayer,
+    Plaintext, Purpose, RolesLayer, Secret, ServerTrust, Trust, certificate_request, grpc_server, token_hash,
+};
+
+const TOKEN: &str = "slo_test";
+const HOUR: Duration = Duration::from_secs(3600);
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Answers with who it was told the caller is.
+struct Echo;
+
+#[tonic::async_trait]
+impl Cluster for Echo {
+    async fn status(&self, request: Request<admin::StatusRequest>) -> Result<Response<admin::StatusReply>, Status> {
+        let peer = request.extensions().get::<Peer>().unwrap();
+        let answered_by = format!("{} {}", peer.role, peer.actor);
+        Ok(Response::new(admin::StatusReply { answered_by, ..Default::default() }))
+    }
+    async fn create_token(
+        &self,
+        _: Request<admin::CreateTokenRequest>,
+    ) -> Result<Response<admin::CreateTokenReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+    async fn list_tokens(
+        &self,
+        _: Request<admin::ListTokensRequest>,
+    ) -> Result<Response<admin::ListTokensReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+    async fn revoke_token(
+        &self,
+        _: Request<admin::RevokeTokenRequest>,
+    ) -> Result<Response<admin::RevokeTokenReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+    async fn join(&self, _: Request<admin::JoinRequest>) -> Result<Response<admin::JoinReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl peer_server::Peer for Echo {
+    async fn propose(&self, _: Request<raft::ProposeRequest>) -> Result<Response<raft::ProposeReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+    async fn forward(&self, request: Request<raft::ForwardRequest>) -> Result<Response<raft::ForwardReply>, Status> {
+        let status_message = request.extensions().get::<Peer>().unwrap().actor.clone();
+        Ok(Response::new(raft::ForwardReply { status_message, ..Default::default() }))
+    }
+    async fn report_sessions(
+        &self,
+        _: Request<raft::SessionReport>,
+    ) -> Result<Response<raft::SessionReportReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+}
+
+/// A cluster with certificates.
+struct Certified {
+    id: String,
+    authority: Authority,
+}
+
+impl Certified {
+    fn new(id: &str) -> Self {
+        Self { id: id.to_owned(), authority: Authority::make(id).unwrap().0 }
+    }
+
+    fn node(&self, role: NodeRole, node_id: &str) -> Identity {
+        self.node_until(role, node_id, SystemTime::now() + HOUR)
+    }
+
+    fn node_until(&self, role: NodeRole, node_id: &str, until: SystemTime) -> Identity {
+        let (key_pem, request) = certificate_request().unwrap();
+        let names = NodeNames { role, node_id, hosts: &["127.0.0.1"] };
+        let signed = self.authority.sign_until(&request, &names, until).unwrap();
+        let ca_pem = self.authority.ca_pem().to_owned();
+        let trust = Trust::Tls { ca_pem, certificate_pem: signed.pem, key_pem };
+        Identity { trust, ..Identity::plaintext(&self.id, role, node_id) }
+    }
+
+    fn ca(&self) -> ServerTrust {
+        ServerTrust::Ca(self.authority.ca_pem().to_owned())
+    }
+}
+
+/// A server of `identity` behind `door`; its address.
+async fn serve(identity: &Identity, door: Door) -> String {
+    let listener = Listener::bind("127.0.0.1:0", door, identity, Plaintext::LoopbackOnly).await.unwrap();
+    let address = listener.local_address().to_string();
+    let accepted = token_hash(TOKEN);
+    let tokens = move |hash: &blake3::Hash| (*hash == accepted).then(|| "bootstrap".to_owned());
+    let router = grpc_server()
+        .layer(PeerLayer::new(&identity.cluster_id, Arc::new(tokens)))
+        .layer(RolesLayer)
+        .add_service(ClusterServer::new(Echo))
+        .add_service(PeerServer::new(Echo));
+    tokio::spawn(router.serve_with_incoming_shutdown(listener.incoming(), pending()));
+    address
+}
+
+fn timed<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(DEADLINE);
+    request
+}
+
+async fn status_of(dialer: &Dialer, address: &str, role: NodeRole) -> Result<String, Status> {
+    let channel = dialer.channel(address, role, Purpose::Admin).unwrap();
+    let reply = ClusterClient::new(channel).status(timed(admin::StatusRequest::default())).await?;
+    Ok(reply.into_inner().answered_by)
+}
+
+async fn forward(dialer: &Dialer, address: &str) -> Result<String, Status> {
+    let channel = dialer.channel(address, NodeRole::Control, Purpose::Peer).unwrap();
+    let reply = PeerClient::new(channel).forward(timed(raft::ForwardRequest::default())).await?;
+    Ok(reply.into_inner().status_message)
+}
+
+fn of_node(identity: &Identity) -> Dialer {
+    Dialer::of_node(identity, Plaintext::LoopbackOnly).unwrap()
+}
+
+#[tokio::test]
+async fn control_nodes_of_one_cluster_talk_and_know_each_other() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Peer).await;
+    let other = cluster.node(NodeRole::Control, "n2");
+    assert_eq!(forward(&of_node(&other), &address).await.unwrap(), "node:n2");
+}
+
+#[tokio::test]
+async fn a_data_node_may_not_call_what_is_for_control_nodes() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Peer).await;
+    let refused = forward(&of_node(&cluster.node(NodeRole::Data, "d1")), &address).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("is for control; the caller is data"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_refused_on_both_sides() {
+    let (ours, theirs) = (Certified::new("c1"), Certified::new("c2"));
+    let address = serve(&ours.node(NodeRole::Control, "n1"), Door::Peer).await;
+    // They do not trust our certificate.
+    let refused = forward(&of_node(&theirs.node(NodeRole::Control, "x")), &address).await.unwrap_err();
+    assert_ne!(refused.code(), Code::PermissionDenied);
+    // One that trusts ours, but shows theirs, is refused by us.
+    let mut mixed = theirs.node(NodeRole::Control, "x");
+    if let Trust::Tls { ca_pem, .. } = &mut mixed.trust {
+        *ca_pem = ours.authority.ca_pem().to_owned();
+    }
+    mixed.cluster_id = "c1".to_owned();
+    assert!(forward(&of_node(&mixed), &address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_of_the_wrong_role_is_not_believed() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Data, "d1"), Door::Peer).await;
+    let refused = forward(&of_node(&cluster.node(NodeRole::Control, "n1")), &address).await.unwrap_err();
+    let told = format!("{refused:?}");
+    assert!(told.contains("control.c1.sluice.internal"), "{told}");
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Peer).await;
+    let expired = cluster.node_until(NodeRole::Control, "n2", SystemTime::now() - HOUR);
+    assert!(forward(&of_node(&expired), &address).await.is_err());
+}
+
+#[tokio::test]
+async fn without_a_certificate_the_peer_door_is_shut() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Peer).await;
+    let operator =
+        Dialer::of_operator(&cluster.ca(), Some(&Secret::new(TOKEN.into())), Plaintext::LoopbackOnly).unwrap();
+    assert!(status_of(&operator, &address, NodeRole::Control).await.is_err());
+}
+
+#[tokio::test]
+async fn at_the_admin_door_a_token_makes_an_operator_and_nothing_makes_anonymous() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Admin).await;
+    let dialer = |token: Option<&str>| {
+        let token = token.map(|text| Secret::new(text.to_owned()));
+        Dialer::of_operator(&cluster.ca(), token.as_ref(), Plaintext::LoopbackOnly).unwrap()
+    };
+    let served = status_of(&dialer(Some(TOKEN)), &address, NodeRole::Control).await.unwrap();
+    assert_eq!(served, "operator bootstrap");
+    for token in [Some("slo_other"), None] {
+        let refused = status_of(&dialer(token), &address, NodeRole::Control).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+        assert!(refused.message().contains("--token-file"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_joining_node_verifies_the_server_by_its_token_and_may_only_join() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Admin).await;
+    let token = JoinToken::generate("c1", NodeRole::Data, Some(cluster.authority.ca_pem())).unwrap();
+    let joining = Dialer::of_joining(Some(&token), Plaintext::LoopbackOnly).unwrap();
+    let channel = joining.channel(&address, NodeRole::Control, Purpose::Admin).unwrap();
+    ClusterClient::new(channel).join(timed(admin::JoinRequest::default())).await.unwrap();
+    assert_eq!(status_of(&joining, &address, NodeRole::Control).await.unwrap_err().code(), Code::Unauthenticated);
+    let foreign = JoinToken::generate("c1", NodeRole::Data, Some(Certified::new("c1").authority.ca_pem())).unwrap();
+    let foreign = Dialer::of_joining(Some(&foreign), Plaintext::LoopbackOnly).unwrap();
+    let channel = foreign.channel(&address, NodeRole::Control, Purpose::Admin).unwrap();
+    assert!(ClusterClient::new(channel).join(timed(admin::JoinRequest::default())).await.is_err());
+}
+
+#[tokio::test]
+async fn on_plaintext_the_stated_cluster_is_checked_and_the_role_believed() {
+    let address = serve(&Identity::plaintext("c1", NodeRole::Control, "n1"), Door::Admin).await;
+    let operator = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly).unwrap();
+    assert_eq!(status_of(&operator, &address, NodeRole::Control).await.unwrap(), "operator local");
+    let control = of_node(&Identity::plaintext("c1", NodeRole::Control, "n2"));
+    assert_eq!(forward(&control, &address).await.unwrap(), "node:n2");
+    let data = of_node(&Identity::plaintext("c1", NodeRole::Data, "d1"));
+    assert_eq!(forward(&data, &address).await.unwrap_err().code(), Code::PermissionDenied);
+    let stranger = of_node(&Identity::plaintext("c2", NodeRole::Control, "n9"));
+    let refused = forward(&stranger, &address).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("of cluster c1, the caller of cluster c2"), "{refused}");
+}
+
+#[tokio::test]
+async fn plaintext_does_not_leave_loopback() {
+    let identity = Identity::plaintext("c1", NodeRole::Control, "n1");
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7100"] {
+        let refused = Listener::bind(address, Door::Admin, &identity, Plaintext::LoopbackOnly).await.unwrap_err();
+        assert!(matches!(refused, IdentityFailure::PlaintextOffLoopback { .. }), "{refused}");
+    }
+    Listener::bind("0.0.0.0:0", Door::Admin, &identity, Plaintext::Anywhere).await.unwrap();
+    for address in ["192.0.2.1:7100", "http://control.example:7100"] {
+        let refused = of_node(&identity).channel(address, NodeRole::Control, Purpose::Peer).unwrap_err();
+        assert!(matches!(refused, IdentityFailure::PlaintextOffLoopback { .. }), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_scheme_that_contradicts_the_trust_is_refused() {
+    let cluster = Certified::new("c1");
+    let secured = of_node(&cluster.node(NodeRole::Control, "n1"));
+    let plain = of_node(&Identity::plaintext("c1", NodeRole::Control, "n1"));
+    for (dialer, address) in [(&secured, "http://192.0.2.1:7100"), (&plain, "https://127.0.0.1:7100")] {
+        let refused = dialer.channel(address, NodeRole::Control, Purpose::Peer).unwrap_err();
+        assert!(matches!(refused, IdentityFailure::Scheme { .. }), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let identity = Identity::plaintext("c1", NodeRole::Control, "n1");
+    let first = Listener::bind("127.0.0.1:0", Door::Admin, &identity, Plaintext::LoopbackOnly).await.unwrap();
+    let address = first.local_address().to_string();
+    let refused = Listener::bind(&address, Door::Admin, &identity, Plaintext::LoopbackOnly).await.unwrap_err();
+    assert!(refused.to_string().contains(&address), "{refused}");
+}
+
+#[tokio::test]
+async fn a_caller_that_never_speaks_does_not_hold_up_the_next() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Peer).await;
+    let _silent = tokio::net::TcpStream::connect(&address).await.unwrap();
+    assert_eq!(forward(&of_node(&cluster.node(NodeRole::Control, "n2")), &address).await.unwrap(), "node:n2");
+}
+
+#[tokio::test]
+async fn a_channel_made_before_its_server_starts_connects_when_it_does() {
+    let identity = Identity::plaintext("c1", NodeRole::Control, "n1");
+    let first = Listener::bind("127.0.0.1:0", Door::Peer, &identity, Plaintext::LoopbackOnly).await.unwrap();
+    let address = first.local_address().to_string();
+    drop(first);
+    let channel = of_node(&identity).channel(&address, NodeRole::Control, Purpose::Peer).unwrap();
+    let mut client = PeerClient::new(channel);
+    assert_eq!(client.forward(timed(raft::ForwardRequest::default())).await.unwrap_err().code(), Code::Unavailable);
+    let listener = Listener::bind(&address, Door::Peer, &identity, Plaintext::LoopbackOnly).await.unwrap();
+    let tokens = Arc::new(|_: &blake3::Hash| None::<String>);
+    let router = grpc_server().layer(PeerLayer::new("c1", tokens)).add_service(PeerServer::new(Echo));
+    tokio::spawn(router.serve_with_incoming_shutdown(listener.incoming(), pending()));
+    client.forward(timed(raft::ForwardRequest::default())).await.unwrap();
+}
