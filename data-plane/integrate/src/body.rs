@@ -1,0 +1,337 @@
+//! The body of a backend's answer on its way to the client.
+//!
+//! Promise: a body that was there with its head is one slice of what was read, and its connection is idle again before
+//! the client sees the answer; a longer one streams, and never is more of it held than one read. A body that ends too
+//! early is an error, never a shorter body. Dropping it closes its connection.
+//! Absent: boxed trait objects; the only allocation is that of a streaming body.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::header::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use crate::chunked::{Chunked, Decoded};
+use crate::conn::Conn;
+use crate::fault::{Fault, FaultKind};
+use crate::pool::Backend;
+use crate::response::Framing;
+use crate::upload::{Upload, UploadStopped};
+
+/// Room made for a read of a body of unknown length, in bytes: it doubles while reads fill it.
+const ROOM_BYTES_MIN: usize = 8 * 1024;
+/// Most room made for a read, in bytes: a body of 100 KB then takes two reads.
+const ROOM_BYTES_MAX: usize = 64 * 1024;
+
+/// An answer's body. Its errors are faults of the backend, or of the client's upload that was still running.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// Nothing, or nothing more.
+    #[default]
+    Empty,
+    /// All of it.
+    Full(Bytes),
+    /// What still comes from a backend.
+    Streaming(Box<Download>),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let body = self.get_mut();
+        match body {
+            Body::Empty => Poll::Ready(None),
+            Body::Full(_) => match std::mem::take(body) {
+                Body::Full(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                _ => Poll::Ready(None),
+            },
+            Body::Streaming(download) => {
+                let frame = ready!(download.poll_frame(cx));
+                if frame.as_ref().is_none_or(|frame| frame.is_err()) || download.is_over() {
+                    *body = Body::Empty;
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Empty => true,
+            Body::Full(bytes) => bytes.is_empty(),
+            Body::Streaming(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Empty => SizeHint::with_exact(0),
+            Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Body::Streaming(download) => download.size_hint(),
+        }
+    }
+}
+
+/// The part of a body that has not come yet, with the connection that it comes from.
+#[derive(Debug)]
+pub struct Download {
+    /// `None` once the exchange is over.
+    conn: Option<Conn>,
+    backend: Rc<Backend>,
+    framing: Framing,
+    /// Data that was read ahead.
+    held: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    /// The rest of the request: the backend answered before it was whole, and still takes it.
+    upload: Option<Box<Upload>>,
+    persistent: bool,
+    /// Room for the next read of a body of unknown length, in bytes.
+    room: usize,
+    stall: Stall,
+}
+
+/// What a response's body needs to begin.
+pub(crate) struct Beginning {
+    pub(crate) conn: Conn,
+    pub(crate) backend: Rc<Backend>,
+    pub(crate) framing: Framing,
+    pub(crate) persistent: bool,
+    pub(crate) status: http::StatusCode,
+    /// What of the request has not been sent yet.
+    pub(crate) upload: Option<Box<Upload>>,
+    pub(crate) stall_after: Duration,
+}
+
+impl Beginning {
+    /// Takes what has come already; when that is all, the connection goes back at once.
+    ///
+    /// # Errors
+    /// `BadResponse` when the body's first chunk is not one.
+    pub(crate) fn body(mut self) -> Result<Body, Fault> {
+        // RFC 9112, section 9.5: a client stops sending a body that the server has declined. The connection then ends
+        // with the response, for the server cannot tell where a next request would begin.
+        if self.status.as_u16() >= 400 || !self.persistent {
+            self.persistent &= self.upload.is_none();
+            self.upload = None;
+        }
+        if self.upload.is_some() {
+            return Ok(self.streaming(None, None));
+        }
+        let first = decode(&mut self.framing, &mut self.conn.buffer)?;
+        let whole = is_whole(&mut self.framing, &mut self.conn.buffer);
+        Ok(match first {
+            Decoded::End(None) => self.ended(Body::Empty),
+            Decoded::Data(data) if whole => self.ended(Body::Full(data)),
+            Decoded::Data(data) => self.streaming(Some(data), None),
+            Decoded::End(trailers) => self.streaming(None, trailers),
+            Decoded::NeedsMore => self.streaming(None, None),
+        })
+    }
+
+    fn ended(self, body: Body) -> Body {
+        put_back(&self.backend, self.conn, self.persistent);
+        body
+    }
+
+    fn streaming(self, held: Option<Bytes>, trailers: Option<HeaderMap>) -> Body {
+        Body::Streaming(Box::new(Download {
+            conn: Some(self.conn),
+            backend: self.backend,
+            framing: self.framing,
+            held,
+            trailers,
+            upload: self.upload,
+            persistent: self.persistent,
+            room: ROOM_BYTES_MIN,
+            stall: Stall { after: self.stall_after, timer: None, armed: false },
+        }))
+    }
+}
+
+impl Download {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        self.poll_upload(cx)?;
+        if let Some(data) = self.held.take() {
+            return self.hand_on(cx, data);
+        }
+        loop {
+            let Some(conn) = &mut self.conn else {
+                return Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+            };
+            match decode(&mut self.framing, &mut conn.buffer)? {
+                Decoded::Data(data) => {
+                    self.stall.armed = false;
+                    return self.hand_on(cx, data);
+                }
+                Decoded::End(trailers) => {
+                    self.trailers = self.trailers.take().or(trailers);
+                    if self.upload.is_some() {
+                        return self.poll_stall(cx).map(|fault| Some(Err(fault)));
+                    }
+                    self.end();
+                }
+                Decoded::NeedsMore => {
+                    if let Err(fault) = ready!(self.poll_more(cx)) {
+                        return Poll::Ready(Some(Err(fault)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives data to the client. The last of it ends the exchange, because the HTTP engine does not ask again after it;
+    /// so it is held while the request is not whole.
+    fn hand_on(&mut self, cx: &mut Context<'_>, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let whole = self.conn.as_mut().is_none_or(|conn| is_whole(&mut self.framing, &mut conn.buffer));
+        if whole && self.upload.is_some() {
+            self.held = Some(data);
+            return self.poll_stall(cx).map(|fault| Some(Err(fault)));
+        }
+        if whole {
+            self.end();
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        let (Some(upload), Some(conn)) = (&mut self.upload, &mut self.conn) else {
+            return Ok(());
+        };
+        let written = upload.written();
+        let sent = upload.poll_send(cx, &mut conn.io);
+        if upload.written() > written {
+            self.stall.armed = false;
+        }
+        match sent {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => self.upload = None,
+            Poll::Ready(Err(UploadStopped::Client(fault))) => return Err(fault),
+            Poll::Ready(Err(UploadStopped::Backend(_))) => {
+                // It takes no more of the request, and may still send the rest of its response.
+                self.upload = None;
+                self.persistent = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let Some(conn) = &mut self.conn else { return Poll::Ready(Ok(())) };
+        let room = match self.framing {
+            Framing::Length { left } => usize::try_from(left).unwrap_or(usize::MAX).clamp(1, ROOM_BYTES_MAX),
+            Framing::Chunked(_) | Framing::UntilClose => self.room,
+        };
+        match conn.poll_read(cx, room) {
+            Poll::Pending => self.poll_stall(cx).map(Err),
+            Poll::Ready(Ok(0)) if self.framing == Framing::UntilClose => {
+                self.framing = Framing::Length { left: 0 };
+                self.persistent = false;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(Fault::new(FaultKind::Reset, "connection closed inside the body"))),
+            Poll::Ready(Err(error)) => {
+                Poll::Ready(Err(Fault::new(FaultKind::Reset, format!("connection failed inside the body: {error}"))))
+            }
+            Poll::Ready(Ok(count)) => {
+                if count >= self.room {
+                    self.room = (self.room * 2).min(ROOM_BYTES_MAX);
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        ready!(self.stall.poll(cx));
+        let for_client = self.upload.as_ref().is_some_and(|upload| upload.waits_for_client());
+        Poll::Ready(if for_client {
+            Fault::new(FaultKind::ClientStalled, "client stopped sending its request body")
+        } else {
+            Fault::new(FaultKind::Stalled, "backend stopped sending its response body")
+        })
+    }
+
+    fn end(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            put_back(&self.backend, conn, self.persistent);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.conn.is_none() && self.held.is_none() && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let held = self.held.as_ref().map_or(0, Bytes::len) as u64;
+        match self.framing {
+            Framing::Length { left } => SizeHint::with_exact(held.saturating_add(left)),
+            Framing::Chunked(_) | Framing::UntilClose => SizeHint::new(),
+        }
+    }
+}
+
+/// The longest silence of a body; costs nothing until something has to be waited for.
+#[derive(Debug)]
+struct Stall {
+    after: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    armed: bool,
+}
+
+impl Stall {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let end = || Instant::now() + self.after;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end())));
+        if !self.armed {
+            timer.as_mut().reset(end());
+            self.armed = true;
+        }
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// Keeps the connection if nothing is in the way of a next exchange (RFC 9112, section 9.3): bytes after the response
+/// would be taken for the next one.
+fn put_back(backend: &Backend, conn: Conn, persistent: bool) {
+    if persistent && conn.buffer.is_empty() {
+        backend.put(conn);
+    }
+}
+
+/// Takes the next piece of the body out of what was read.
+fn decode(framing: &mut Framing, buffer: &mut BytesMut) -> Result<Decoded, Fault> {
+    match framing {
+        Framing::Length { left: 0 } => Ok(Decoded::End(None)),
+        Framing::Chunked(chunked) => chunked.decode(buffer).map_err(|why| Fault::new(FaultKind::BadResponse, why)),
+        Framing::Length { .. } | Framing::UntilClose if buffer.is_empty() => Ok(Decoded::NeedsMore),
+        Framing::UntilClose => Ok(Decoded::Data(buffer.split().freeze())),
+        Framing::Length { left } => {
+            let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+            *left -= taken as u64;
+            Ok(Decoded::Data(buffer.split_to(taken).freeze()))
+        }
+    }
+}
+
+/// Whether nothing of the body is missing. An end of chunks that is there already, and bare, is taken.
+fn is_whole(framing: &mut Framing, buffer: &mut BytesMut) -> bool {
+    const BARE_END: &[u8] = b"\r\n0\r\n\r\n";
+    match framing {
+        Framing::Length { left } => *left == 0,
+        Framing::Chunked(chunked) => {
+            if *chunked == Chunked::DataEnd && buffer.starts_with(BARE_END) {
+                buffer.advance(BARE_END.len());
+                *chunked = Chunked::Ended;
+            }
+            *chunked == Chunked::Ended
+        }
+        Framing::UntilClose => false,
+    }
+}

@@ -1,0 +1,36 @@
+//! What one core's upstream side has done, as plain cells that the operations port reads.
+//!
+//! Promise: counting costs one add; nothing here is shared between cores.
+
+use std::cell::Cell;
+
+/// Counters of one core; all but `open` and `idle` only grow.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections opened.
+    pub opened: Cell<u64>,
+    /// Requests sent on a connection that had served one before.
+    pub reused: Cell<u64>,
+    /// Requests sent again because their connection had died idle.
+    pub retried: Cell<u64>,
+    /// Pooled connections found dead, or kept for too long.
+    pub expired: Cell<u64>,
+    /// Connections that could not be opened.
+    pub connect_failures: Cell<u64>,
+    /// Names asked of the resolver.
+    pub lookups: Cell<u64>,
+    /// Exchanges that ended without a whole response, deadlines included.
+    pub faults: Cell<u64>,
+    /// Connections that exist now, busy or idle.
+    pub open: Cell<u64>,
+    /// Connections in the pool now.
+    pub idle: Cell<u64>,
+}
+
+pub(crate) fn add(cell: &Cell<u64>, n: u64) {
+    cell.set(cell.get().wrapping_add(n));
+}
+
+pub(crate) fn less(cell: &Cell<u64>, n: u64) {
+    cell.set(cell.get().saturating_sub(n));
+}

@@ -1,0 +1,98 @@
+//! The body of a request on its way to a backend.
+//!
+//! Promise: a streamed body is never held but for the frame under way, and never exceeds its limit.
+//! Absent: trailers. AWS drops `Trailer` and `TE`, so request trailers end here (RFC 9110, section 6.5.1 allows it).
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::fault::{Fault, FaultKind};
+
+/// The body of a request.
+#[derive(Debug)]
+pub struct RequestBody(Source);
+
+#[derive(Debug)]
+enum Source {
+    Empty,
+    Full(Bytes),
+    Stream { incoming: Incoming, left: u64 },
+}
+
+impl RequestBody {
+    /// No body.
+    pub fn empty() -> Self {
+        Self(Source::Empty)
+    }
+
+    /// A body that is held whole; it can be sent again.
+    pub fn full(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::empty() } else { Self(Source::Full(bytes)) }
+    }
+
+    /// A body that is passed on as it comes, up to `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// `BodyTooLarge` when the length that the client announced is larger already.
+    pub fn stream(incoming: Incoming, bytes_max: u64) -> Result<Self, Fault> {
+        if incoming.is_end_stream() {
+            return Ok(Self::empty());
+        }
+        if incoming.size_hint().lower() > bytes_max {
+            return Err(Fault::before_sending(FaultKind::BodyTooLarge, "announced request body is above the limit"));
+        }
+        Ok(Self(Source::Stream { incoming, left: bytes_max }))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.0, Source::Empty)
+    }
+
+    /// Whether the body can be sent from its start again after some of it was taken.
+    pub(crate) fn as_replayable(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Source::Full(bytes) => Some(bytes),
+            Source::Empty | Source::Stream { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.0, Source::Stream { .. })
+    }
+
+    /// Its length, where it is known beforehand.
+    pub(crate) fn exact_len(&self) -> Option<u64> {
+        match &self.0 {
+            Source::Empty => Some(0),
+            Source::Full(bytes) => Some(bytes.len() as u64),
+            Source::Stream { incoming, .. } => incoming.size_hint().exact(),
+        }
+    }
+
+    /// The next piece of a stream. Only streams are polled.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        let Source::Stream { incoming, left } = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        loop {
+            let Some(frame) = ready!(Pin::new(&mut *incoming).poll_frame(cx)) else {
+                return Poll::Ready(None);
+            };
+            let frame = frame.map_err(|error| Fault::new(FaultKind::ClientGone, error.to_string()));
+            let Ok(data) = frame?.into_data() else { continue };
+            if !data.has_remaining() {
+                continue;
+            }
+            let taken = data.remaining() as u64;
+            if taken > *left {
+                return Poll::Ready(Some(Err(Fault::new(FaultKind::BodyTooLarge, "request body is above the limit"))));
+            }
+            *left -= taken;
+            return Poll::Ready(Some(Ok(data)));
+        }
+    }
+}
