@@ -1,1 +1,13 @@
-//! End-to-end tests over real processes.
+//! The harness of the end-to-end tests: real processes on loopback, driven as an operator would.
+//!
+//! Promise: everything started here is stopped when its handle is dropped; every wait is on a condition and has a deadline.
+//! Absent: access to the insides of a node; a test knows what the command line, HTTP and gRPC show.
+
+pub mod backend;
+pub mod cli;
+pub mod dev;
+pub mod http;
+pub mod netns;
+pub mod node;
+pub mod process;
+pub mod wait;

@@ -1,1 +1,0 @@
-//! Benchmarks whose figures the README prints.

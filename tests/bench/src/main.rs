@@ -1,0 +1,47 @@
+//! The benchmarks whose figures the README prints.
+//!
+//!   cargo run --release -p sluice-bench --bin sluice-bench -- NAME [RUNS]
+//!
+//! Promise: every figure comes from the real programs, is the median of RUNS (default 5), and stands beside a fixed
+//! loop timed in the same run, so that a busy machine shows. Absent: gates; figures are read by people.
+
+mod calibrate;
+mod change;
+mod import;
+mod instructions;
+mod keys;
+mod peers;
+mod proxy;
+mod report;
+mod rig;
+mod writes;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "usage: sluice-bench NAME [RUNS]
+  proxy         CPU per proxied request, beside nginx, HAProxy and Envoy (those installed)
+  instructions  user instructions per proxied request, and what key, plan and throttle add (callgrind)
+  routes        user instructions per route lookup, 1,100 against 100,000 routes (callgrind)
+  import        GitHub's description: imported, deployed, served by every node
+  change        one changed route among 1,100: commit to the last node's Applied; also under 2,000 rps
+  keys          100,000 API keys by CSV; memory per key in a data node
+  writes        key create, 64 in flight at the leader of 3 nodes";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let name = arguments.first().map(String::as_str).unwrap_or_default();
+    let runs = arguments.get(1).map_or(Ok(5), |text| text.parse::<usize>())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        match name {
+            "proxy" => proxy::run(runs).await,
+            "instructions" => instructions::run().await,
+            "routes" => instructions::routes(),
+            "import" => import::run(runs).await,
+            "change" => change::run(runs).await,
+            "keys" => keys::run(runs).await,
+            "writes" => writes::run(runs).await,
+            _ => bail!("{USAGE}"),
+        }
+    })
+}
