@@ -1,63 +1,63 @@
-//! Why a program does not start: for the operator who typed the settings.
+//! Why a daemon does not start: for the operator who typed the settings.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 /// Settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsFailure {
-    /// The command line: wrong usage, or `--help` and `--version`, which are answers rather than failures.
-    #[error("{0}")]
-    CommandLine(#[from] clap::Error),
+    /// A flag or a value is wrong; or help or the version was asked for.
+    #[error(transparent)]
+    Usage(#[from] clap::Error),
     /// The file cannot be read.
-    #[error("cannot read the settings file {path}: {source}")]
-    File {
+    #[error("cannot read the settings file {}: {source}", .path.display())]
+    Unreadable {
         /// Which file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// The file is no TOML.
-    #[error("expected TOML in {path}: {reason}")]
-    Toml {
+    /// The file is not TOML.
+    #[error("expected TOML in the settings file {}: {source}", .path.display())]
+    NotToml {
         /// Which file.
         path: PathBuf,
-        /// Where and what.
-        reason: String,
+        /// Where, and what was expected.
+        source: Box<toml::de::Error>,
     },
     /// A key that no setting has.
-    #[error("unknown setting {key} in {origin}; did you mean {nearest}?")]
+    #[error("unknown setting {found} in {place}; did you mean {nearest}?")]
     Unknown {
-        /// As given.
-        key: String,
-        /// The file or the variable.
-        origin: String,
-        /// The nearest valid one, in the same form.
+        /// The key as written.
+        found: String,
+        /// The file or the environment.
+        place: String,
+        /// The nearest key that exists, in the same form.
         nearest: String,
     },
-    /// A value that is none of its kind.
-    #[error("setting {key} ({origin}): expected {expected}, found {found:?}")]
-    Value {
-        /// Which setting.
-        key: &'static str,
-        /// File, variable or flag.
-        origin: String,
-        /// Kind and range.
-        expected: String,
-        /// As given.
-        found: String,
+    /// A value that is neither text, number, flag nor list of them.
+    #[error("setting {key} in {}: expected text, a number, a flag or a list, found a {found}", .path.display())]
+    WrongShape {
+        /// The key.
+        key: String,
+        /// Which file.
+        path: PathBuf,
+        /// The kind of value.
+        found: &'static str,
     },
-    /// A setting without which the program cannot start.
-    #[error(
-        "setting {key} is required: give --{flag}, {variable}, or {key} in the settings file; for example {example}"
-    )]
-    Missing {
-        /// Which setting.
-        key: &'static str,
-        /// Its flag.
-        flag: String,
-        /// Its variable.
-        variable: String,
-        /// A value that could be given.
-        example: &'static str,
-    },
+}
+
+impl SettingsFailure {
+    /// Says what is wrong on standard error, or what was asked for on standard output, and gives the exit status.
+    pub fn report(&self) -> std::process::ExitCode {
+        const WRONG_USAGE: u8 = 2;
+        match self {
+            // The output may be closed; then there is no one to tell.
+            Self::Usage(usage) => drop(usage.print()),
+            failure => eprintln!("error: {failure}"),
+        }
+        match self {
+            Self::Usage(usage) if !usage.use_stderr() => std::process::ExitCode::SUCCESS,
+            _ => std::process::ExitCode::from(WRONG_USAGE),
+        }
+    }
 }

@@ -1,19 +1,14 @@
-//! Settings of the daemons: one table per program gives the file's keys, the variables, the flags and `--help`.
+//! How a daemon reads its settings: file, then variables, then flags, into one typed struct.
 //!
-//! Promise: `--config FILE.toml`, then `SLUICE_*` variables (two underscores step into a table), then flags, later ones
-//! winning; an unknown key is refused with the nearest valid one; every value is parsed and in range before a program
-//! sees it, and a refusal names where the value came from. Absent: reloading, secrets (settings name files that hold
-//! them).
+//! Promise: a setting's one name is its variable: `SLUICE_LISTEN__ADMIN` is `admin` in the table `[listen]` of the file
+//! `--config` names, and `--listen-admin`; flags win over variables, which win over the file; an unknown key is refused
+//! with the nearest valid one. Absent: which settings there are (each daemon's struct, read by clap), secrets (settings
+//! name the files that hold them), reloading.
 
-mod command;
 mod failure;
-mod layers;
-mod nearest;
-mod table;
-mod value;
-mod values;
+mod quantity;
+mod source;
 
 pub use failure::SettingsFailure;
-pub use layers::{Sources, read};
-pub use table::{Default, Kind, Program, Setting};
-pub use values::Values;
+pub use quantity::{bytes_within, time_within};
+pub use source::{defaults, load, load_from};
