@@ -1,0 +1,242 @@
+//! API keys: found by the hash of their value, in shards that are replaced one at a time.
+//!
+//! Promise: a key costs 40 bytes here (the row in `sluice-follow` comes on top); the lists of plans are shared. A changed
+//! key rebuilds one of 256 shards. Absent: values of keys.
+
+use std::{fmt, sync::Arc};
+
+use ahash::{AHashMap, AHashSet};
+use prost::Message;
+use sluice_model::part::LookupHash;
+use sluice_proto::raft::KeyView;
+
+/// Shards of a table: with 100,000 keys a change rebuilds 400 of them.
+const SHARDS: usize = 256;
+
+/// What a data node knows of a key.
+#[derive(Debug, Clone)]
+pub struct KeyEntry {
+    /// The hash of its value.
+    pub hash: LookupHash,
+    /// Its id.
+    pub id: KeyId,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// The plans it is in.
+    pub plans: Arc<PlanList>,
+}
+
+/// The id of a key, at most 14 characters, kept in place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId {
+    bytes: [u8; 14],
+    len: u8,
+}
+
+/// The plans of a key; one list for all keys with the same.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct PlanList {
+    /// Ids of plans, sorted.
+    pub plan_ids: Box<[Arc<str>]>,
+}
+
+/// All keys.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyTable {
+    shards: Box<[Arc<Shard>]>,
+    count: usize,
+}
+
+/// Sorted by hash.
+type Shard = Box<[KeyEntry]>;
+
+/// A key that has gone, changed or come: what it was and what it is.
+pub(crate) struct KeyChange {
+    pub(crate) before: Option<LookupHash>,
+    pub(crate) after: Option<KeyEntry>,
+}
+
+impl KeyId {
+    /// Keeps `text`; `None` when it is longer than an id can be.
+    pub fn new(text: &str) -> Option<Self> {
+        let mut bytes = [0; 14];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self { bytes, len: u8::try_from(text.len()).expect("at most 14") })
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("made from text")
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), formatter)
+    }
+}
+
+impl Default for KeyTable {
+    fn default() -> Self {
+        let empty: Arc<Shard> = Arc::default();
+        Self { shards: vec![empty; SHARDS].into(), count: 0 }
+    }
+}
+
+impl KeyTable {
+    pub(crate) fn get(&self, hash: &LookupHash) -> Option<&KeyEntry> {
+        let shard = &self.shards[shard_of(hash)];
+        let at = shard.binary_search_by(|entry| entry.hash.cmp(hash)).ok()?;
+        Some(&shard[at])
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &KeyEntry> {
+        self.shards.iter().flat_map(|shard| shard.iter())
+    }
+
+    /// The table after `changes`; shards that none of them touches are shared.
+    pub(crate) fn with(&self, changes: Vec<KeyChange>) -> Self {
+        let mut gone: AHashSet<LookupHash> = AHashSet::new();
+        let mut come: Vec<Vec<KeyEntry>> = vec![Vec::new(); SHARDS];
+        let mut touched = [false; SHARDS];
+        for change in changes {
+            for hash in change.before.iter().chain(change.after.as_ref().map(|entry| &entry.hash)) {
+                touched[shard_of(hash)] = true;
+                gone.insert(*hash);
+            }
+            if let Some(entry) = change.after {
+                come[shard_of(&entry.hash)].push(entry);
+            }
+        }
+        let mut shards = self.shards.clone();
+        for (at, fresh) in come.into_iter().enumerate().filter(|(at, _)| touched[*at]) {
+            let kept = shards[at].iter().filter(|entry| !gone.contains(&entry.hash)).cloned();
+            let mut entries: Vec<KeyEntry> = kept.chain(fresh).collect();
+            entries.sort_unstable_by_key(|entry| entry.hash);
+            entries.dedup_by_key(|entry| entry.hash);
+            shards[at] = Arc::new(entries.into());
+        }
+        let count = shards.iter().map(|shard| shard.len()).sum();
+        Self { shards, count }
+    }
+}
+
+fn shard_of(hash: &LookupHash) -> usize {
+    usize::from(hash.0[0])
+}
+
+/// Makes entries from rows, with one list of plans for all keys that have the same.
+#[derive(Debug, Default)]
+pub(crate) struct KeyReader {
+    lists: AHashMap<Box<[Arc<str>]>, Arc<PlanList>>,
+}
+
+impl KeyReader {
+    /// A reader that goes on sharing the lists of `table`.
+    pub(crate) fn sharing(table: &KeyTable) -> Self {
+        let mut lists: AHashMap<Box<[Arc<str>]>, Arc<PlanList>> = AHashMap::new();
+        let mut last: Option<&Arc<PlanList>> = None;
+        for entry in table.iter() {
+            // Most keys have the list of their neighbour: the pointer tells.
+            if last.is_none_or(|known| !Arc::ptr_eq(known, &entry.plans)) {
+                lists.entry(entry.plans.plan_ids.clone()).or_insert_with(|| entry.plans.clone());
+                last = Some(&entry.plans);
+            }
+        }
+        Self { lists }
+    }
+
+    /// Reads a row of the table of keys; `None` for one that cannot be a key's, which then admits no one.
+    pub(crate) fn read(&mut self, row: &[u8]) -> Option<KeyEntry> {
+        let view = KeyView::decode(row).ok()?;
+        let mut plan_ids: Vec<Arc<str>> = view.plan_ids.iter().map(|id| id.as_str().into()).collect();
+        plan_ids.sort();
+        plan_ids.dedup();
+        let plan_ids: Box<[Arc<str>]> = plan_ids.into();
+        let plans = match self.lists.get(&plan_ids) {
+            Some(list) => list.clone(),
+            None => {
+                let list = Arc::new(PlanList { plan_ids: plan_ids.clone() });
+                self.lists.insert(plan_ids, list.clone());
+                list
+            }
+        };
+        let (hash, id) = (LookupHash::from_slice(&view.hash)?, KeyId::new(&view.key_id)?);
+        Some(KeyEntry { hash, id, enabled: view.enabled, plans })
+    }
+}
+
+/// The hash in a row of the table of keys.
+pub(crate) fn hash_of_row(row: &[u8]) -> Option<LookupHash> {
+    LookupHash::from_slice(&KeyView::decode(row).ok()?.hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(number: u16, enabled: bool) -> Vec<u8> {
+        let hash = blake3::hash(&number.to_le_bytes()).as_bytes()[..16].to_vec();
+        let plan_ids = vec![format!("plan{}", number % 3)];
+        let key_id = format!("key{number}");
+        KeyView { key_id, hash: hash.into(), enabled, plan_ids, usage_identifier: String::new() }.encode_to_vec()
+    }
+
+    #[test]
+    fn an_entry_is_40_bytes() {
+        assert_eq!(size_of::<KeyEntry>(), 40);
+    }
+
+    #[test]
+    fn keys_with_the_same_plans_share_one_list_also_with_later_ones() {
+        let mut reader = KeyReader::default();
+        let (one, two) = (reader.read(&row(1, true)).unwrap(), reader.read(&row(4, true)).unwrap());
+        assert!(Arc::ptr_eq(&one.plans, &two.plans));
+        let table = KeyTable::default().with(vec![KeyChange { before: None, after: Some(one.clone()) }]);
+        let later = KeyReader::sharing(&table).read(&row(7, true)).unwrap();
+        assert!(Arc::ptr_eq(&one.plans, &later.plans));
+    }
+
+    #[test]
+    fn an_id_that_is_too_long_admits_no_one() {
+        let view = KeyView { key_id: "k".repeat(15), hash: vec![1; 16].into(), ..KeyView::default() };
+        assert!(KeyReader::default().read(&view.encode_to_vec()).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_holds_what_a_plain_map_does(
+            changes in prop::collection::vec((0_u16..300, prop::option::of(any::<bool>())), 0..200),
+        ) {
+            let (mut table, mut plain) = (KeyTable::default(), std::collections::BTreeMap::new());
+            for batch in changes.chunks(7) {
+                let mut reader = KeyReader::sharing(&table);
+                let latest: std::collections::BTreeMap<_, _> = batch.iter().copied().collect();
+                let mut list = Vec::new();
+                for (number, after) in latest {
+                    let before = plain.get(&number).and_then(|row: &Vec<u8>| hash_of_row(row));
+                    let after = after.map(|enabled| row(number, enabled));
+                    list.push(KeyChange { before, after: after.as_deref().and_then(|row| reader.read(row)) });
+                    match after {
+                        Some(row) => plain.insert(number, row),
+                        None => plain.remove(&number),
+                    };
+                }
+                table = table.with(list);
+            }
+            prop_assert_eq!(table.len(), plain.len());
+            for (number, bytes) in &plain {
+                let found = table.get(&hash_of_row(bytes).unwrap()).unwrap();
+                let expect = KeyReader::default().read(bytes).unwrap();
+                prop_assert_eq!((found.id, found.enabled), (expect.id, expect.enabled));
+                prop_assert_eq!(found.id.as_str(), format!("key{number}"));
+            }
+        }
+    }
+}
