@@ -4,10 +4,18 @@
 //! was batched, and no command, however malformed, makes it panic. A refusal is an outcome and leaves no trace but its
 //! request id. Absent: clocks, randomness, storage and checks of what documents say; commands carry what apply needs.
 
-pub mod draft;
-pub mod memory;
-pub mod tables;
+#![deny(clippy::wildcard_enum_match_arm)]
 
-pub use draft::Draft;
+mod apply;
+mod draft;
+mod keys;
+mod memory;
+mod rows;
+mod tables;
+mod view;
+
+pub use apply::{Applied, ChangeSet, apply, apply_encoded};
+pub use draft::{Draft, Writes};
 pub use memory::MemoryTables;
 pub use tables::{Rows, Tables};
+pub use view::{Delta, EntryPage, Gone, Page, Stored, View, VisibleRow};

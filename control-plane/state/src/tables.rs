@@ -47,7 +47,7 @@ impl<T: Tables + ?Sized> Tables for std::sync::Arc<T> {
 }
 
 /// The first key after all keys that begin with `prefix`; empty when there is none, as for an empty prefix.
-pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+pub(crate) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.last_mut() {
         if *last < u8::MAX {

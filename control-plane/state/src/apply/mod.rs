@@ -1,0 +1,175 @@
+//! Applying a command: the one way in which the replicated state changes.
+//!
+//! A command runs over a draft. It checks its preconditions as it goes; when one is lost its writes are forgotten and
+//! the refusal is its outcome. When all hold, references are settled, what data nodes see is stamped with the next
+//! number, and the writes stay. Either way the outcome is kept under the request's id.
+
+mod api;
+mod change;
+mod cluster;
+mod content;
+mod deploy;
+mod entry;
+mod key;
+mod node;
+mod refcount;
+mod refusal;
+mod request;
+mod run;
+mod settle;
+
+use prost::Message;
+use sluice_model::limits;
+use sluice_proto::raft::{Command, Done, Outcome, Rejected, Stamp, command::Kind, outcome, rejected::Code};
+
+use crate::{draft::Draft, keys, rows, tables::Tables};
+
+pub(crate) use self::settle::GONE;
+use self::{refusal::Flow, request::Request, run::Run};
+
+/// What a command did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The answer: done, or a lost precondition.
+    pub outcome: Outcome,
+    /// What data nodes will see of it.
+    pub changes: ChangeSet,
+}
+
+/// The numbers before and after a command; they differ when a row that data nodes see has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeSet {
+    /// Before the command.
+    pub before: u64,
+    /// After it: the same, or one more.
+    pub after: u64,
+}
+
+/// How much the state remembers. The same on every node: it decides what apply writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) changes_max: u64,
+    pub(crate) change_key_bytes_max: u64,
+    pub(crate) requests_max: u64,
+}
+
+impl Bounds {
+    pub(crate) const PRODUCT: Self = Self {
+        changes_max: limits::CHANGES_MAX,
+        change_key_bytes_max: limits::CHANGE_KEY_BYTES_MAX,
+        requests_max: limits::REQUESTS_MAX,
+    };
+}
+
+/// Applies `command`, which stands at `log_index`, to `draft`.
+///
+/// Never panics on what a command holds: a malformed one is refused as `INVALID`. `log_index` must rise from command to
+/// command; it becomes the version of the rows that the command writes.
+pub fn apply<T: Tables>(draft: &mut Draft<'_, T>, log_index: u64, command: &Command) -> Applied {
+    apply_within(Bounds::PRODUCT, draft, log_index, command)
+}
+
+/// Applies an encoded command, as the log holds it; bytes that are no command are refused as `INVALID`.
+pub fn apply_encoded<T: Tables>(draft: &mut Draft<'_, T>, log_index: u64, command: &[u8]) -> Applied {
+    let command = Command::decode(command).unwrap_or_default();
+    apply(draft, log_index, &command)
+}
+
+pub(crate) fn apply_within<T: Tables>(
+    bounds: Bounds,
+    draft: &mut Draft<'_, T>,
+    log_index: u64,
+    command: &Command,
+) -> Applied {
+    let progress = rows::progress(draft);
+    let before = progress.number;
+    let unrecorded =
+        |rejected: Box<Rejected>| Applied { outcome: refused(rejected), changes: ChangeSet { before, after: before } };
+    let stamp = match stamp_of(command) {
+        Ok(stamp) => stamp,
+        Err(rejected) => return unrecorded(rejected),
+    };
+    let stamp_ms = progress.stamp_ms.max(stamp.time_ms);
+    let request = match request::find(draft, &progress, stamp, stamp_ms) {
+        Ok(Request::Replay(outcome)) => {
+            return Applied { outcome, changes: ChangeSet { before, after: before } };
+        }
+        Ok(Request::New(request)) => Some(request),
+        Ok(Request::Unnamed) => None,
+        Err(rejected) => return unrecorded(rejected),
+    };
+    let mut run = Run::new(bounds, draft, log_index, stamp_ms, progress.clone());
+    let outcome = match execute(&mut run, command) {
+        Ok(()) => {
+            run.settle();
+            let done = Done { number: run.progress.number, version: log_index };
+            Outcome { kind: Some(outcome::Kind::Done(done)) }
+        }
+        Err(rejected) => {
+            run.draft.forget();
+            run.progress = progress;
+            refused(rejected)
+        }
+    };
+    run.progress.stamp_ms = stamp_ms;
+    if let Some(request) = request {
+        run.remember(&request, &outcome);
+    }
+    let after = run.progress.number;
+    let progress = run.progress.encode_to_vec();
+    draft.put(keys::PROGRESS.to_vec(), progress);
+    draft.keep();
+    Applied { outcome, changes: ChangeSet { before, after } }
+}
+
+fn refused(rejected: Box<Rejected>) -> Outcome {
+    Outcome { kind: Some(outcome::Kind::Rejected(*rejected)) }
+}
+
+/// The stamp that every command carries.
+fn stamp_of(command: &Command) -> Flow<&Stamp> {
+    let stamp = match &command.kind {
+        Some(Kind::Change(command)) => &command.stamp,
+        Some(Kind::UploadContent(command)) => &command.stamp,
+        Some(Kind::RegisterSession(command)) => &command.stamp,
+        Some(Kind::RaiseLevel(command)) => &command.stamp,
+        Some(Kind::Trim(command)) => &command.stamp,
+        Some(Kind::FoundCluster(command)) => &command.stamp,
+        Some(Kind::PutNode(command)) => &command.stamp,
+        Some(Kind::DeleteNode(command)) => &command.stamp,
+        Some(Kind::PutJoinToken(command)) => &command.stamp,
+        Some(Kind::DeleteJoinToken(command)) => &command.stamp,
+        Some(Kind::UseJoinToken(command)) => &command.stamp,
+        None => return refusal::invalid("expected a command that this release knows, found another"),
+    };
+    let Some(stamp) = stamp else { return refusal::invalid("expected a stamp on the command, found none") };
+    if stamp.actor.len() > limits::ACTOR_BYTES_MAX {
+        return refusal::invalid(format!("expected an actor of at most {} bytes", limits::ACTOR_BYTES_MAX));
+    }
+    Ok(stamp)
+}
+
+fn execute<T: Tables>(run: &mut Run<'_, '_, T>, command: &Command) -> Flow {
+    if let Some(Kind::FoundCluster(command)) = &command.kind {
+        return run.found(command);
+    }
+    if run.draft.get(keys::CLUSTER).is_none() {
+        return refusal::invalid("expected a founded cluster, found none");
+    }
+    match &command.kind {
+        Some(Kind::Change(command)) => run.change(command),
+        Some(Kind::UploadContent(command)) => run.upload(command),
+        Some(Kind::RegisterSession(command)) => run.register_session(command),
+        Some(Kind::RaiseLevel(command)) => run.raise_level(command),
+        Some(Kind::Trim(_)) => {
+            run.trim();
+            Ok(())
+        }
+        Some(Kind::PutNode(command)) => run.put_node(command.node.as_ref()),
+        Some(Kind::DeleteNode(command)) => run.delete_node(&command.node_id),
+        Some(Kind::PutJoinToken(command)) => run.put_join_token(command.token.as_ref()),
+        Some(Kind::DeleteJoinToken(command)) => run.delete_join_token(&command.id),
+        Some(Kind::UseJoinToken(command)) => run.use_join_token(command),
+        Some(Kind::FoundCluster(_)) | None => refusal::refuse(Code::Invalid, "expected a known command"),
+    }
+}
