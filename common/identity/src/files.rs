@@ -15,12 +15,12 @@ const PUBLIC_MODE: u32 = 0o644;
 /// Mode of a folder that holds secrets.
 const FOLDER_MODE: u32 = 0o700;
 
-/// Writes `text` to `path`, readable by its owner only; durable when this returns.
+/// Writes `contents` to `path`, readable by its owner only; durable when this returns.
 ///
 /// # Errors
 /// `File` when it cannot be written.
-pub fn write_secret(path: &Path, text: &str) -> Result<(), IdentityFailure> {
-    write(path, text.as_bytes(), SECRET_MODE)
+pub fn write_secret(path: &Path, contents: impl AsRef<[u8]>) -> Result<(), IdentityFailure> {
+    write(path, contents.as_ref(), SECRET_MODE)
 }
 
 /// Writes `text` to `path`, readable by all; durable when this returns.

@@ -40,7 +40,7 @@ pub use identity::{Identity, Trust};
 pub use join::{Join, Joined, join};
 pub use join_token::{JoinRefused, JoinToken, admit};
 pub use layers::{Gate, Gated, PeerGate, PeerLayer, RolesGate, RolesLayer, TokenCheck, grpc_server};
-pub use listener::{Door, Incoming, Listener};
+pub use listener::{Door, Incoming, Listener, Port};
 pub use peer::{NodeRole, Peer, Role};
 pub use sealing::{ClusterKey, Sealer};
 pub use secret::{Secret, random_token, token_hash};

@@ -23,9 +23,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsStream};
 use tracing::{debug, warn};
 
-use crate::{
-    Connection, ConnectionPeer, Identity, IdentityFailure, Plaintext, Proof, Trust, address::is_loopback, tls,
-};
+use crate::{Connection, ConnectionPeer, Identity, IdentityFailure, Plaintext, Proof, Trust, tls};
 
 /// Handshakes under way on one listener; further callers wait in the kernel's queue.
 const HANDSHAKES_MAX: usize = 256;
@@ -49,6 +47,50 @@ pub enum Door {
     Http,
 }
 
+/// A taken port, before it is known which certificate will be shown there: a joining node announces its ports before it
+/// has one, and learns of a taken port before it spends its token.
+#[derive(Debug)]
+pub struct Port {
+    tcp: TcpListener,
+    address: SocketAddr,
+}
+
+impl Port {
+    /// Binds `address` (`HOST:PORT`; port 0 takes a free one). Callers wait until there is a listener.
+    ///
+    /// # Errors
+    /// `Listen` when the port is taken or the address is not of this machine.
+    pub async fn take(address: &str) -> Result<Self, IdentityFailure> {
+        let failed = |source| IdentityFailure::Listen { address: address.to_owned(), source };
+        let tcp = TcpListener::bind(address).await.map_err(failed)?;
+        let address = tcp.local_addr().map_err(failed)?;
+        Ok(Self { tcp, address })
+    }
+
+    /// The address it is bound to.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The listener on this port.
+    ///
+    /// # Errors
+    /// `PlaintextOffLoopback`, or `Certificate` when the identity cannot be used.
+    pub fn listener(self, door: Door, identity: &Identity, plaintext: Plaintext) -> Result<Listener, IdentityFailure> {
+        let Self { tcp, address } = self;
+        let tls = match &identity.trust {
+            Trust::Plaintext => None,
+            Trust::Tls { ca_pem, certificate_pem, key_pem } => {
+                Some(tls::server_config(ca_pem, certificate_pem, key_pem, door)?)
+            }
+        };
+        if tls.is_none() && plaintext == Plaintext::LoopbackOnly && !address.ip().is_loopback() {
+            return Err(IdentityFailure::PlaintextOffLoopback { address: address.to_string() });
+        }
+        Ok(Listener { tcp, address, tls, cluster_id: identity.cluster_id.clone() })
+    }
+}
+
 /// A bound listener.
 #[derive(Debug)]
 pub struct Listener {
@@ -59,31 +101,17 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address` (`HOST:PORT`; port 0 takes a free one).
+    /// Takes the port `address` and listens on it.
     ///
     /// # Errors
-    /// `PlaintextOffLoopback`, `Listen` when the port is taken, `Certificate` when the identity cannot be used.
+    /// Those of [`Port::take`] and [`Port::listener`].
     pub async fn bind(
         address: &str,
         door: Door,
         identity: &Identity,
         plaintext: Plaintext,
     ) -> Result<Self, IdentityFailure> {
-        let tls = match &identity.trust {
-            Trust::Plaintext => None,
-            Trust::Tls { ca_pem, certificate_pem, key_pem } => {
-                Some(tls::server_config(ca_pem, certificate_pem, key_pem, door)?)
-            }
-        };
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if tls.is_none() && plaintext == Plaintext::LoopbackOnly && !is_loopback(host) {
-            return Err(IdentityFailure::PlaintextOffLoopback { address: address.to_owned() });
-        }
-        let failed = |source| IdentityFailure::Listen { address: address.to_owned(), source };
-        let tcp = TcpListener::bind(address).await.map_err(failed)?;
-        let bound = tcp.local_addr().map_err(failed)?;
-        Ok(Self { tcp, address: bound, tls, cluster_id: identity.cluster_id.clone() })
+        Port::take(address).await?.listener(door, identity, plaintext)
     }
 
     /// The address it is bound to.
