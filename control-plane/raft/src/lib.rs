@@ -4,8 +4,10 @@ mod durable;
 mod failure;
 mod log;
 mod machine;
+mod network;
+mod raft;
+mod service;
 mod settings;
-mod shim;
 mod states;
 mod store;
 #[cfg(test)]
@@ -13,5 +15,7 @@ mod suite;
 mod types;
 
 pub use failure::{ProposeFailure, RaftFailure, ReadFailure};
+pub use raft::{Leadership, MemberStatus, Proposed, Raft};
+pub use service::RaftService;
 pub use settings::RaftSettings;
 pub use store::StoreSnapshot;

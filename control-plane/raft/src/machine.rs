@@ -6,6 +6,7 @@
 
 use std::{io, sync::Arc};
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder,
@@ -13,9 +14,8 @@ use openraft::{
     storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot},
 };
 use prost::Message;
-use sluice_proto::raft::{Command, Outcome, Rejected, outcome, rejected};
-use crate::shim::apply;
-use sluice_state::Draft;
+use sluice_proto::raft::{Command, Outcome, outcome};
+use sluice_state::{Draft, apply};
 
 use crate::{
     failure::stop_process,
@@ -83,24 +83,21 @@ impl Machine {
         }
     }
 
-    fn apply_command(&mut self, draft: &mut Draft<'_, StateStore>, index: u64, bytes: &bytes::Bytes) -> CommandReply {
-        let Ok(command) = Command::decode(bytes.clone()) else {
-            // Every node refuses the same bytes in the same way.
-            let code = rejected::Code::Invalid.into();
-            let message = "expected an encoded command".to_owned();
-            let refused = Rejected { code, message, ..Rejected::default() };
-            return self.reply(Outcome { kind: Some(outcome::Kind::Rejected(refused)) });
-        };
-        let outcome = apply(draft, index, &command).outcome;
-        self.reply(outcome)
+    fn apply_command(&mut self, draft: &mut Draft<'_, StateStore>, index: u64, bytes: &Bytes) -> CommandReply {
+        // Bytes that are no command are refused by every node in the same way. Decoded here, since bytes that are
+        // owned are shared by what is decoded from them.
+        let command = Command::decode(bytes.clone()).unwrap_or_default();
+        let applied = apply(draft, index, &command);
+        self.number = applied.changes.after;
+        self.reply(applied.outcome)
     }
 
-    fn reply(&mut self, outcome: Outcome) -> CommandReply {
+    fn reply(&self, outcome: Outcome) -> CommandReply {
         let number = match &outcome.kind {
+            // A replay answers with the number of then.
             Some(outcome::Kind::Done(done)) => done.number,
             Some(outcome::Kind::Rejected(_)) | None => self.number,
         };
-        self.number = self.number.max(number);
         CommandReply { outcome, number }
     }
 }

@@ -3,9 +3,9 @@
 //! Promise: readers get the state as it is after whole batches, and keep it however it is replaced; the newest
 //! checkpoint never goes back. Absent: applying (`machine`).
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use crate::shim::View;
+use sluice_state::View;
 use tokio::sync::watch;
 
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) struct States {
     /// Held while a checkpoint is taken: one at a time.
     taking: Mutex<()>,
     growth: Arc<Growth>,
+    /// Made when the cluster is founded; known from then on.
+    generation: OnceLock<Arc<str>>,
     number: watch::Sender<u64>,
     applied: watch::Sender<Option<u64>>,
 }
@@ -53,6 +55,7 @@ impl States {
             checkpoint: Mutex::new(checkpoint),
             taking: Mutex::new(()),
             growth,
+            generation: OnceLock::new(),
             number: watch::Sender::new(number),
             applied: watch::Sender::new(applied.log_id.map(|id| id.index)),
         })
@@ -68,6 +71,15 @@ impl States {
 
     pub(crate) fn view(&self) -> View<StoreSnapshot> {
         View(StoreSnapshot::of(self.store()))
+    }
+
+    /// The generation of the cluster; empty before it is founded.
+    pub(crate) fn generation(&self) -> Arc<str> {
+        if let Some(known) = self.generation.get() {
+            return known.clone();
+        }
+        let found = View(&*self.store()).revision().generation;
+        if found.is_empty() { found } else { self.generation.get_or_init(|| found).clone() }
     }
 
     /// The number after each batch that changed it.

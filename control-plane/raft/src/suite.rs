@@ -8,7 +8,7 @@ use openraft::{
 };
 
 use crate::{
-    log::LogStore,
+    log::{FlushThread, LogStore},
     machine::Machine,
     states::States,
     store::folders::Folders,
@@ -17,14 +17,17 @@ use crate::{
 
 struct OnDisk;
 
-impl StoreBuilder<TypeConfig, LogStore, Machine, tempfile::TempDir> for OnDisk {
-    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError<TypeConfig>> {
+/// The folder, and the thread that writes.
+type Guard = (FlushThread, tempfile::TempDir);
+
+impl StoreBuilder<TypeConfig, LogStore, Machine, Guard> for OnDisk {
+    async fn build(&self) -> Result<(Guard, LogStore, Machine), StorageError<TypeConfig>> {
         let home = tempfile::tempdir().unwrap();
         let folders = Folders::open(home.path()).unwrap();
-        let log = LogStore::open(&folders.log(), 1, "cluster", u64::MAX).unwrap();
+        let (log, flush) = LogStore::open(&folders.log(), 1, "cluster", u64::MAX).unwrap();
         let states = Arc::new(States::open(folders, log.growth()).unwrap());
         let machine = Machine::new(states).unwrap();
-        Ok((home, log, machine))
+        Ok(((flush, home), log, machine))
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) type Runtime = openraft_rt_tokio::TokioRuntime;
 
 openraft::declare_raft_types!(
     /// Raft over encoded commands.
-    pub TypeConfig:
+    pub(crate) TypeConfig:
         D = EncodedCommand,
         R = CommandReply,
         NodeId = u64,
@@ -31,7 +31,7 @@ pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 
 /// A `sluice.raft.v1.Command` as bytes. Cloning shares them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct EncodedCommand(pub(crate) Bytes);
+pub(crate) struct EncodedCommand(pub(crate) Bytes);
 
 
 impl fmt::Debug for EncodedCommand {
@@ -48,7 +48,7 @@ impl fmt::Display for EncodedCommand {
 
 /// What apply answered.
 #[derive(Debug, Clone)]
-pub struct CommandReply {
+pub(crate) struct CommandReply {
     pub(crate) outcome: Outcome,
     /// The number that data nodes see, after this command.
     pub(crate) number: u64,

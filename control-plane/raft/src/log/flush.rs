@@ -3,7 +3,12 @@
 //! Promise: takes writes in order; writes all that wait as one batch with one sync; then completes them in order.
 //! A failed write stops the process. Absent: reading.
 
-use std::{io, ops::Range, sync::Arc, thread};
+use std::{
+    io,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use openraft::storage::IOFlushed;
 use rocksdb::{WriteBatch, WriteOptions};
@@ -29,30 +34,52 @@ pub(super) enum Write {
     Purge { index: u64, purged: Vec<u8>, done: oneshot::Sender<()> },
 }
 
-/// The way to the thread. It ends when the last clone is dropped and everything asked for is on disk.
+/// The way to the thread.
 #[derive(Clone)]
 pub(super) struct FlushQueue {
-    queue: mpsc::Sender<Write>,
+    queue: mpsc::WeakSender<Write>,
+}
+
+/// The thread itself. It ends when this is dropped, and everything asked for before is on disk.
+pub(crate) struct FlushThread {
+    parts: Mutex<Option<(mpsc::Sender<Write>, thread::JoinHandle<()>)>>,
+}
+
+impl FlushThread {
+    /// Ends the thread and waits for it: then it no longer holds the log.
+    pub(crate) async fn stop(&self) {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((queue, thread)) = parts else { return };
+        drop(queue);
+        // It cannot panic without stopping the process; then nobody waits.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
 }
 
 impl FlushQueue {
-    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn start(shared: Arc<Shared>) -> io::Result<(Self, FlushThread)> {
         let (queue, writes) = mpsc::channel(WAITING_MAX);
-        thread::Builder::new().name("raft-log".to_owned()).spawn(move || run(&shared, writes))?;
-        Ok(Self { queue })
+        let weak = queue.downgrade();
+        let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || run(&shared, writes))?;
+        Ok((Self { queue: weak }, FlushThread { parts: Mutex::new(Some((queue, thread))) }))
     }
 
     /// Hands `write` over. Waits while too many do.
     pub(super) async fn send(&self, write: Write) -> io::Result<()> {
-        self.queue.send(write).await.map_err(|_| io::Error::other("the thread that writes the log has ended"))
+        let queue = self.queue.upgrade().ok_or_else(ended)?;
+        queue.send(write).await.map_err(|_| ended())
     }
 
     /// Hands a write over and waits until it is on disk.
     pub(super) async fn wait(&self, write: impl FnOnce(oneshot::Sender<()>) -> Write) -> io::Result<()> {
         let (done, written) = oneshot::channel();
         self.send(write(done)).await?;
-        written.await.map_err(|_| io::Error::other("the thread that writes the log has ended"))
+        written.await.map_err(|_| ended())
     }
+}
+
+fn ended() -> io::Error {
+    io::Error::other("the thread that writes the log has ended")
 }
 
 fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>) {

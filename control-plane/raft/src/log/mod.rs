@@ -23,7 +23,7 @@ use rocksdb::{DB, DBCompressionType, DBRecoveryMode, IteratorMode, Options, Read
 use sluice_proto::raft::LogIdentity;
 use tokio::sync::Notify;
 
-pub(crate) use self::reader::LogReader;
+pub(crate) use self::{flush::FlushThread, reader::LogReader};
 use self::{flush::FlushQueue, tail::Tail};
 use crate::{
     RaftFailure,
@@ -96,7 +96,7 @@ impl LogStore {
         raft_id: u64,
         cluster_id: &str,
         growth_bytes_max: u64,
-    ) -> Result<Self, RaftFailure> {
+    ) -> Result<(Self, FlushThread), RaftFailure> {
         let storage =
             |problem: String| RaftFailure::Storage { path: folder.to_owned(), problem };
         std::fs::create_dir_all(folder).map_err(|error| storage(error.to_string()))?;
@@ -110,8 +110,8 @@ impl LogStore {
             position: Mutex::new(position),
             growth,
         });
-        let flush = FlushQueue::start(shared.clone()).map_err(|error| storage(error.to_string()))?;
-        Ok(Self { shared, flush })
+        let (flush, thread) = FlushQueue::start(shared.clone()).map_err(|error| storage(error.to_string()))?;
+        Ok((Self { shared, flush }, thread))
     }
 
     /// Whether nothing was ever written here but whose log it is.

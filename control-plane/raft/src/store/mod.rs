@@ -14,7 +14,7 @@ use std::path::Path;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch,
 };
-use sluice_state::{Rows, Tables};
+use sluice_state::{Rows, Tables, Writes};
 
 use self::folders::Folder;
 pub use self::snapshot::StoreSnapshot;
@@ -25,15 +25,12 @@ use crate::{
     types::{LogId, StoredMembership},
 };
 
-/// First byte of Raft's own keys; rows of the state never begin with it.
+/// First byte of Raft's own keys; rows of the state begin with 1 to 11 (`sluice_state`).
 const OWN: u8 = 0xff;
 const APPLIED: &[u8] = b"\xffapplied";
 const MEMBERSHIP: &[u8] = b"\xffmembership";
 /// Memory for blocks of the state.
 const CACHE_BYTES: usize = 64 << 20;
-
-/// What a batch of entries changed: a value, or that the key is gone.
-pub(crate) type Writes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// How far the state has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,0 +1,71 @@
+//! What this node has heard of its peers: free disk, clock, when.
+//!
+//! Promise: soft state, as of the last message; offsets of clocks are shown to people and decide nothing.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// The last that was heard of one peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerRecord {
+    pub(crate) free_bytes: Option<u64>,
+    /// Its wall clock less this node's, to about half a round trip.
+    pub(crate) clock_offset_ms: i64,
+    pub(crate) heard: Instant,
+}
+
+/// Records of all peers, and this node's own free disk. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Records {
+    peers: Arc<Mutex<BTreeMap<u64, PeerRecord>>>,
+    free_bytes: Arc<AtomicU64>,
+    data_dir: PathBuf,
+}
+
+impl Records {
+    pub(crate) fn new(data_dir: PathBuf) -> Self {
+        let records = Self { peers: Arc::default(), free_bytes: Arc::default(), data_dir };
+        records.measure_disk();
+        records
+    }
+
+    /// Notes what `peer` said of itself: its wall clock was `wall_ms` about `ago` ago.
+    pub(crate) fn heard(&self, peer: u64, wall_ms_of_peer: u64, ago: Duration, free_bytes: Option<u64>) {
+        let then = i128::from(wall_ms()) - i128::try_from(ago.as_millis()).unwrap_or(i128::MAX);
+        let offset = i64::try_from(i128::from(wall_ms_of_peer) - then).unwrap_or(i64::MAX);
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = peers.get(&peer).and_then(|record| record.free_bytes);
+        let free_bytes = free_bytes.or(before);
+        peers.insert(peer, PeerRecord { free_bytes, clock_offset_ms: offset, heard: Instant::now() });
+    }
+
+    pub(crate) fn of(&self, peer: u64) -> Option<PeerRecord> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&peer).copied()
+    }
+
+    /// Free bytes of this node's disk, when it was last measured.
+    pub(crate) fn own_free_bytes(&self) -> u64 {
+        self.free_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Asks the file system. A file system that does not answer leaves the last measure.
+    pub(crate) fn measure_disk(&self) {
+        if let Ok(found) = nix::sys::statvfs::statvfs(&self.data_dir) {
+            let free = found.blocks_available().saturating_mul(found.fragment_size());
+            self.free_bytes.store(free, Ordering::Relaxed);
+        }
+    }
+}
+
+/// This node's wall clock, milliseconds since the epoch.
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,152 @@
+//! Members: who they are, how far they have come, and how they become voters.
+//!
+//! Promise: one change at a time; a learner is made a voter by the leader once it has caught up, without being asked.
+//! Absent: removal.
+
+use std::{collections::BTreeSet, sync::Weak, time::Duration};
+
+use openraft::{
+    BasicNode, ChangeMembers, RaftMetrics,
+    async_runtime::WatchReceiver,
+    errors::{ClientWriteError, ForwardToLeader, RaftError},
+};
+use tracing::{info, warn};
+
+use super::{Core, Inner, Raft};
+use crate::{RaftFailure, types::TypeConfig};
+
+/// A learner this many entries behind has caught up: fewer than a busy second has.
+const CAUGHT_UP_ENTRIES: u64 = 512;
+/// How often the leader looks at a learner that is catching up.
+const LEARNER_EVERY: Duration = Duration::from_millis(100);
+
+/// One member, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Raft's number of it.
+    pub raft_id: u64,
+    /// `HOST:PORT` of its peer port.
+    pub address: String,
+    /// Whether it votes; a learner does not yet.
+    pub voter: bool,
+    /// The last log index known to be on its disk; known to the leader only.
+    pub matched: Option<u64>,
+    /// Free bytes of its disk, where it has been heard.
+    pub free_bytes: Option<u64>,
+    /// Its wall clock less this node's, where it has been heard.
+    pub clock_offset_ms: Option<i64>,
+}
+
+impl Raft {
+    /// All members, by number.
+    pub fn members(&self) -> Vec<MemberStatus> {
+        let metrics = metrics_of(&self.inner.core);
+        let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+        let status = |(&raft_id, node): (&u64, &BasicNode)| {
+            let this = raft_id == self.raft_id();
+            let record = self.inner.network.records.of(raft_id);
+            MemberStatus {
+                raft_id,
+                address: node.addr.clone(),
+                voter: voters.contains(&raft_id),
+                matched: if this { metrics.last_log_index } else { matched(&metrics, raft_id) },
+                free_bytes: if this {
+                    Some(self.inner.network.records.own_free_bytes())
+                } else {
+                    record.and_then(|record| record.free_bytes)
+                },
+                clock_offset_ms: if this { Some(0) } else { record.map(|record| record.clock_offset_ms) },
+            }
+        };
+        metrics.membership_config.nodes().map(status).collect()
+    }
+
+    /// Adds a node that does not vote yet; the leader makes it a voter when it has caught up. A node that is a member
+    /// already stays what it is.
+    ///
+    /// # Errors
+    /// `NotLeader`, or `Members` when the change was refused.
+    pub async fn add_learner(&self, raft_id: u64, address: &str) -> Result<(), RaftFailure> {
+        let _one_at_a_time = self.inner.changing.lock().await;
+        if metrics_of(&self.inner.core).membership_config.get_node(&raft_id).is_some_and(|node| node.addr == address) {
+            return Ok(());
+        }
+        let added = self.inner.core.add_learner(raft_id, BasicNode::new(address), false).await;
+        added.map(drop).map_err(refused)?;
+        info!(learner = raft_id, address, "raft member added");
+        Ok(())
+    }
+
+    /// Makes a learner a voter.
+    ///
+    /// # Errors
+    /// `NotLeader`, or `Members` when the change was refused.
+    pub async fn promote(&self, raft_id: u64) -> Result<(), RaftFailure> {
+        self.inner.promote(raft_id).await
+    }
+}
+
+impl Inner {
+    async fn promote(&self, raft_id: u64) -> Result<(), RaftFailure> {
+        let _one_at_a_time = self.changing.lock().await;
+        let change = ChangeMembers::AddVoterIds(BTreeSet::from([raft_id]));
+        self.core.change_membership(change, true).await.map(drop).map_err(refused)?;
+        info!(voter = raft_id, "raft member promoted");
+        Ok(())
+    }
+}
+
+/// Makes learners that have caught up voters, while this node leads.
+pub(super) async fn promote_learners(raft: Weak<Inner>) {
+    let Some(mut changes) = raft.upgrade().map(|inner| inner.core.server_metrics()) else { return };
+    loop {
+        let Some(inner) = raft.upgrade() else { return };
+        let learners = learners(&inner.core);
+        if let Some(learner) = learners.caught_up
+            && let Err(failure) = inner.promote(learner).await
+        {
+            warn!(learner, %failure, "raft member not promoted yet");
+        }
+        drop(inner);
+        // Cancel-safe: the value is read again after either.
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LEARNER_EVERY), if learners.waiting => {}
+        }
+    }
+}
+
+struct Learners {
+    /// There are some, and this node leads.
+    waiting: bool,
+    caught_up: Option<u64>,
+}
+
+fn learners(core: &Core) -> Learners {
+    let metrics = metrics_of(core);
+    let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+    let mut learners = metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).peekable();
+    let waiting = metrics.state.is_leader() && learners.peek().is_some();
+    let last = metrics.last_log_index.unwrap_or_default();
+    let near = |id: &u64| matched(&metrics, *id).is_some_and(|matched| matched + CAUGHT_UP_ENTRIES >= last);
+    Learners { waiting, caught_up: if waiting { learners.find(near) } else { None } }
+}
+
+fn matched(metrics: &RaftMetrics<TypeConfig>, raft_id: u64) -> Option<u64> {
+    metrics.replication.as_ref()?.get(&raft_id)?.map(|id| id.index)
+}
+
+/// A copy: the borrow must not be held across an await.
+fn metrics_of(core: &Core) -> RaftMetrics<TypeConfig> {
+    core.metrics().borrow_watched().clone()
+}
+
+fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> RaftFailure {
+    match error {
+        RaftError::Fatal(error) => RaftFailure::Stopped { problem: error.to_string() },
+        RaftError::APIError(ClientWriteError::ForwardToLeader(ForwardToLeader { leader_id, .. })) => {
+            RaftFailure::NotLeader { leader: leader_id }
+        }
+        RaftError::APIError(error) => RaftFailure::Members { problem: error.to_string() },
+    }
+}

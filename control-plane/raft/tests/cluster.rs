@@ -1,0 +1,215 @@
+//! Nodes of Raft in one process, over real sockets and disks.
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::{Cluster, FAST, plan, wait_until};
+use sluice_proto::raft::outcome;
+use sluice_raft::{ProposeFailure, Raft, RaftFailure};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_is_founded_proposes_and_shows_its_state() {
+    let cluster = Cluster::of(1).await;
+    let raft = cluster.raft(1);
+    assert!(!raft.is_pristine());
+    let mut revisions = raft.revisions();
+    let before = raft.view();
+    let first = cluster.propose(plan("one")).await;
+    let second = cluster.propose(plan("two")).await;
+    assert!(matches!(first.outcome.kind, Some(outcome::Kind::Done(_))), "{first:?}");
+    assert!(second.log_index > first.log_index && second.revision.number > first.revision.number);
+    assert_eq!(second.revision.number, raft.view().revision().number);
+    assert_eq!(second.revision.generation, raft.view().revision().generation);
+    revisions.wait_for(|number| *number == second.revision.number).await.unwrap();
+    assert!(harness::has_plan(raft, "two") && !harness::view_has_plan(&before, "two"));
+    assert!(matches!(raft.initialize(harness::found()).await, Err(RaftFailure::NotPristine)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_node_finds_everything_again() {
+    let mut cluster = Cluster::of(1).await;
+    let last = cluster.propose(plan("kept")).await;
+    let rows = harness::rows(cluster.raft(1));
+    cluster.stop(1).await;
+    cluster.start(1).await;
+    wait_until("the log is applied again", || cluster.raft(1).applied_index() >= Some(last.log_index)).await;
+    assert_eq!(harness::rows(cluster.raft(1)), rows);
+    cluster.propose(plan("after")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_another_node_or_cluster_is_refused() {
+    let mut cluster = Cluster::of(1).await;
+    cluster.stop(1).await;
+    let mut settings = cluster.settings(1);
+    settings.raft_id = 2;
+    let refused = Raft::open(settings, cluster.dialer(2)).await;
+    assert!(matches!(refused, Err(RaftFailure::WrongNode { expected: 2, found: 1, .. })), "{refused:?}");
+    let mut settings = cluster.settings(1);
+    settings.cluster_id = "another".to_owned();
+    let refused = Raft::open(settings, cluster.dialer(1)).await;
+    assert!(matches!(refused, Err(RaftFailure::WrongCluster { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joined_nodes_become_voters_and_hold_the_same_state() {
+    let cluster = Cluster::of(3).await;
+    let mut last = 0;
+    for number in 0..20 {
+        last = cluster.propose(plan(&format!("p{number}"))).await.log_index;
+    }
+    cluster.wait_applied(last).await;
+    let leader = cluster.leader().await;
+    let rows = harness::rows(cluster.raft(leader));
+    for id in 1..=3 {
+        assert_eq!(harness::rows(cluster.raft(id)), rows);
+    }
+    let members = cluster.raft(leader).members();
+    assert_eq!(members.iter().map(|member| member.raft_id).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(members.iter().all(|member| member.voter && member.free_bytes.is_some()), "{members:?}");
+    wait_until("the leader knows how far all are", || {
+        cluster.raft(leader).members().iter().all(|member| member.matched >= Some(last))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_go_on_when_the_leader_is_lost() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.propose(plan("before")).await;
+    let lost = cluster.leader().await;
+    cluster.kill(lost);
+    let after = cluster.propose(plan("after")).await;
+    assert_ne!(cluster.leader().await, lost);
+    cluster.start(lost).await;
+    cluster.wait_applied(after.log_index).await;
+    assert!(harness::has_plan(cluster.raft(lost), "before") && harness::has_plan(cluster.raft(lost), "after"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_killed_at_once_finds_everything_again() {
+    let mut cluster = Cluster::of(3).await;
+    let mut last = 0;
+    for number in 0..10 {
+        last = cluster.propose(plan(&format!("p{number}"))).await.log_index;
+    }
+    for id in 1..=3 {
+        cluster.kill(id);
+    }
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    let after = cluster.propose(plan("after")).await;
+    assert!(after.log_index > last);
+    cluster.wait_applied(after.log_index).await;
+    for id in 1..=3 {
+        assert!((0..10).all(|number| harness::has_plan(cluster.raft(id), &format!("p{number}"))), "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_refuses_to_propose_but_reads_what_was_acknowledged() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    for (number, id) in (1..=3).filter(|id| *id != leader).enumerate() {
+        let follower = cluster.raft(id);
+        let refused = follower.propose(plan("refused"), harness::deadline()).await.unwrap_err();
+        assert_eq!(refused, ProposeFailure::NotLeader { leader: Some(leader) });
+        let name = format!("read{number}");
+        cluster.propose(plan(&name)).await;
+        follower.read_barrier(harness::deadline()).await.unwrap();
+        assert!(harness::has_plan(follower, &name));
+    }
+    cluster.raft(leader).read_barrier(harness::deadline()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_majority_nothing_is_acknowledged() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    for id in (1..=3).filter(|id| *id != leader) {
+        cluster.kill(id);
+    }
+    let soon = std::time::Instant::now() + Duration::from_millis(300);
+    assert!(cluster.raft(leader).propose(plan("lost"), soon).await.is_err());
+    let soon = std::time::Instant::now() + Duration::from_millis(300);
+    assert!(cluster.raft(leader).read_barrier(soon).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_is_handed_over_when_asked() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let next = if leader == 1 { 2 } else { 1 };
+    cluster.propose(plan("before")).await;
+    cluster.raft(leader).transfer_leadership(next).await;
+    let mut watched = cluster.raft(next).leadership();
+    tokio::time::timeout(FAST, watched.wait_for(|seen| seen.this)).await.unwrap().unwrap();
+    cluster.propose(plan("after")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_far_behind_gets_the_state_and_then_the_log() {
+    let mut cluster = Cluster::with(3, |settings| {
+        settings.snapshot_log_bytes = 64 << 10;
+        settings.kept_log_entries = 4;
+    })
+    .await;
+    let leader = cluster.leader().await;
+    let behind = if leader == 3 { 2 } else { 3 };
+    cluster.kill(behind);
+    let filler = "x".repeat(4 << 10);
+    let mut last = 0;
+    for number in 0..64 {
+        last = cluster.propose(harness::plan_with(&format!("p{number}"), &filler)).await.log_index;
+    }
+    let leader = cluster.leader().await;
+    wait_until("the log is purged", || harness::snapshots(&cluster.settings(leader)) > 0).await;
+    let view = cluster.raft(leader).view();
+    cluster.start(behind).await;
+    last = last.max(cluster.propose(plan("after")).await.log_index);
+    cluster.wait_applied(last).await;
+    let rows = harness::rows(cluster.raft(leader));
+    assert_eq!(harness::rows(cluster.raft(behind)), rows);
+    assert!(!harness::view_has_plan(&view, "after"));
+    cluster.stop(behind).await;
+    cluster.start(behind).await;
+    cluster.wait_applied(last).await;
+    assert_eq!(harness::rows(cluster.raft(behind)), rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_node_gets_the_state_over_the_wire() {
+    let mut cluster = Cluster::with(1, |settings| {
+        settings.snapshot_log_bytes = 32 << 10;
+        settings.kept_log_entries = 1;
+    })
+    .await;
+    let filler = "x".repeat(4 << 10);
+    for number in 0..32 {
+        cluster.propose(harness::plan_with(&format!("p{number}"), &filler)).await;
+    }
+    wait_until("a snapshot is taken", || harness::snapshots(&cluster.settings(1)) > 0).await;
+    let old = cluster.raft(1).view();
+    cluster.add(2).await;
+    let last = cluster.propose(plan("after")).await.log_index;
+    cluster.wait_applied(last).await;
+    assert_eq!(harness::rows(cluster.raft(2)), harness::rows(cluster.raft(1)));
+    assert!(harness::view_has_plan(&old, "p0") && !harness::view_has_plan(&old, "after"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_for_another_node_or_cluster_is_refused() {
+    use sluice_proto::raft::ReadIndexRequest;
+    use sluice_rpc::raft::raft_client::RaftClient;
+    let cluster = Cluster::of(1).await;
+    let channel = cluster.raft(1).peer_channel(1).await.unwrap();
+    let mut client = RaftClient::new(channel);
+    for (cluster_id, target) in [("another", 1), (harness::CLUSTER, 2)] {
+        let refused = client.read_index(ReadIndexRequest { cluster_id: cluster_id.to_owned(), target }).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
+    }
+    let asked = ReadIndexRequest { cluster_id: harness::CLUSTER.to_owned(), target: 1 };
+    assert!(client.read_index(asked).await.unwrap().into_inner().read_log_id.is_some());
+}
