@@ -14,6 +14,8 @@ use crate::rig::{Backend, Rig};
 /// The two lengths whose difference is measured: start and idling cancel out.
 const SHORT: u64 = 2_000;
 const LONG: u64 = 8_000;
+/// Route lookups that are measured.
+const LOOKUPS: u64 = 100_000;
 
 /// Prints instructions per proxied request, and what key, plan and throttle add.
 pub(crate) async fn run() -> Result<()> {
@@ -83,20 +85,14 @@ pub(crate) fn routes() -> Result<()> {
 }
 
 fn per_lookup(routes: u64) -> Result<f64> {
-    let short = lookups(routes, 10_000)?;
-    let long = lookups(routes, 110_000)?;
-    Ok((long - short) as f64 / 100_000.0)
-}
-
-fn lookups(routes: u64, count: u64) -> Result<u64> {
     let folder = TempDir::new()?;
     let out: PathBuf = folder.path().join("callgrind.out");
     let status = Command::new("valgrind")
-        .args(["--tool=callgrind", "--quiet"])
+        .args(["--tool=callgrind", "--quiet", "--collect-atstart=no", "--toggle-collect=route_lookup::look_up*"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program("route-lookup"))
-        .args([routes.to_string(), count.to_string()])
+        .args([routes.to_string(), LOOKUPS.to_string()])
         .status()?;
     ensure!(status.success(), "route-lookup under callgrind failed");
-    collected(&out)
+    Ok(collected(&out)? as f64 / LOOKUPS as f64)
 }

@@ -5,6 +5,8 @@
 //! Promise: every figure comes from the real programs, is the median of RUNS (default 5), and stands beside a fixed
 //! loop timed in the same run, so that a busy machine shows. Absent: gates; figures are read by people.
 
+#![expect(clippy::print_stdout, reason = "figures are printed")]
+
 mod calibrate;
 mod change;
 mod import;

@@ -37,7 +37,7 @@ pub(crate) async fn run(runs: usize) -> Result<()> {
     let (mut rates, mut costs, mut loops) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
         loops.push(calibrate::loop_ms());
-        drop(load(&channel, WARM_UP).await?);
+        load(&channel, WARM_UP).await?;
         let before = cpu(&dev);
         let start = Instant::now();
         let written = load(&channel, MEASURED).await?;

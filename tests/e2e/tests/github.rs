@@ -30,7 +30,7 @@ async fn fifty_random_operations_reach_the_backend_as_they_were_sent() {
         routes["items"].as_array().unwrap().iter().filter(|route| route["httpMethod"].is_string()).collect();
     assert!(routes.len() > 1_000, "GitHub has over a thousand operations, not {}", routes.len());
     let seed: u64 = rand::random();
-    println!("SEED={seed}");
+    eprintln!("SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut verbs = BTreeSet::new();
     for turn in 0..CALLS {
