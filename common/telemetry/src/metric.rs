@@ -126,6 +126,15 @@ pub const CONNECTIONS: Metric = metric("sluice_connections", Unit::Count, "open 
 /// Connections of clients ever taken.
 pub const CONNECTIONS_TAKEN: Metric =
     metric("sluice_connections_total", Unit::Count, "connections of clients that were taken", &[]);
+/// Connections of clients closed at once by a bound of the node.
+pub const CONNECTIONS_REFUSED: Metric =
+    metric("sluice_connections_refused_total", Unit::Count, "connections of clients closed at once by a bound", &[]);
+/// Requests that met a defect of this program.
+pub const REQUEST_PANICS: Metric =
+    metric("sluice_request_panics_total", Unit::Count, "requests answered 500 because of a defect of sluice", &[]);
+/// Buckets of rate limits.
+pub const THROTTLE_BUCKETS: Metric =
+    metric("sluice_throttle_buckets", Unit::Count, "buckets of rate limits in memory", &[]);
 /// Connections to backends ever made.
 pub const UPSTREAM_CONNECTIONS: Metric =
     metric("sluice_upstream_connections_total", Unit::Count, "connections made to backends", &[]);
@@ -153,6 +162,8 @@ pub const COUNTERS: &[Metric] = &[
     REQUESTS,
     THROTTLED,
     CONNECTIONS_TAKEN,
+    CONNECTIONS_REFUSED,
+    REQUEST_PANICS,
     UPSTREAM_CONNECTIONS,
     UPSTREAM_RETRIES,
 ];
@@ -166,6 +177,7 @@ pub const GAUGES: &[Metric] = &[
     DISK_FREE_BYTES,
     SYNC_SESSIONS,
     CONNECTIONS,
+    THROTTLE_BUCKETS,
     APIS_BROKEN,
     FOLLOW_CONNECTED,
 ];

@@ -1,1 +1,20 @@
 //! One data-plane node: listeners, HTTP engine, operations port, drain.
+//!
+//! A node is some traffic cores, each a thread with a socket, connections, counters and backends of its own, and one
+//! runtime for all that is not traffic. Promise: no process-wide state; what a core does for a request is
+//! `sluice-pipeline`. Absent: TLS of clients, WebSockets, PROXY protocol.
+
+mod configuration;
+mod connection;
+mod exposition;
+mod listener;
+mod node;
+mod operations;
+mod settings;
+mod traffic;
+mod watch;
+
+pub use configuration::ConfigurationFailure;
+pub use listener::ListenFailure;
+pub use node::{DataNode, StartFailure};
+pub use settings::{PathAddresses, Settings, SettingsFailure};

@@ -1,0 +1,152 @@
+//! The gateway of one core: a request in, a response out, whatever happens.
+//!
+//! Promise: every request is answered, also when this program has a defect: a panic costs one 500, is counted and logged.
+//! Absent: sockets and HTTP framing; the server owns them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt as _;
+use http::{Request, Response, request};
+use hyper::body::Incoming;
+use sluice_integrate::{RequestBody, Upstreams};
+use tracing::error;
+
+use crate::answer_body::AnswerBody;
+use crate::core::{Core, GatewaySettings};
+use crate::exchange::Exchange;
+use crate::fault::{Fault, FaultKind};
+use crate::journey::Journey;
+use crate::limits::Limits;
+use crate::phase::{Halt, Reply};
+use crate::received::{BODY_BYTES_MAX, Received};
+use crate::request_id::RequestIds;
+use crate::respond::{identify, respond};
+use crate::tally::CoreTally;
+use crate::view::{Pin, SnapshotSource, View};
+
+/// A client's connection, as its requests need it. Made once per connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The peer, which may be a proxy.
+    pub(crate) peer: IpAddr,
+    /// The same as text.
+    pub(crate) address: Box<str>,
+    /// The port that the client called.
+    pub(crate) port: Box<str>,
+    /// `http` or `https`.
+    pub(crate) proto: &'static str,
+}
+
+impl Connection {
+    /// A plaintext connection from `peer` to `port` of this node.
+    pub fn plaintext(peer: SocketAddr, port: u16) -> Self {
+        let peer = peer.ip().to_canonical();
+        Self { peer, address: peer.to_string().into(), port: port.to_string().into(), proto: "http" }
+    }
+}
+
+/// What a core's gateway is made of.
+pub struct Parts {
+    /// How clients are read.
+    pub settings: GatewaySettings,
+    /// Where the configuration is.
+    pub source: Arc<dyn SnapshotSource>,
+    /// Who decides on rates.
+    pub limits: Box<dyn Limits>,
+    /// The way to backends.
+    pub upstreams: Upstreams,
+    /// What this core counts.
+    pub tally: Arc<CoreTally>,
+    /// Where request ids begin; differs by core.
+    pub seed: u64,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// The gateway of one core.
+#[derive(Debug)]
+pub struct Gateway {
+    core: Rc<Core>,
+    journey: Journey,
+}
+
+impl Gateway {
+    /// Assembles a core's gateway.
+    pub fn new(parts: Parts) -> Self {
+        let core = Rc::new(Core {
+            settings: parts.settings,
+            pin: Pin::new(parts.source),
+            limits: parts.limits,
+            upstreams: parts.upstreams,
+            ids: RequestIds::new(parts.seed),
+            tally: Rc::new(parts.tally),
+        });
+        let journey = Journey::new(&core);
+        Self { core, journey }
+    }
+
+    /// Answers one request. Dropping the future counts it as hung up.
+    pub async fn serve(&self, request: Request<Incoming>, connection: &Connection) -> Response<AnswerBody> {
+        let (parts, body) = request.into_parts();
+        self.answer(parts, RequestBody::stream(body, BODY_BYTES_MAX), connection).await
+    }
+
+    /// Answers one request whose body is already one that integrations take.
+    pub async fn answer(
+        &self,
+        parts: request::Parts,
+        body: Result<RequestBody, sluice_integrate::Fault>,
+        connection: &Connection,
+    ) -> Response<AnswerBody> {
+        let view = self.core.pin.view();
+        let client = self.core.settings.trusted_proxies.client(connection.peer, &parts.headers);
+        let tally = Rc::clone(&self.core.tally);
+        let mut exchange = Exchange::new(self.core.ids.draw(), Instant::now(), client, tally);
+        let received = Received::read(parts, body, connection, view.as_deref());
+        let outcome = match received {
+            Ok(received) => {
+                let journey = AssertUnwindSafe(self.journey.run(received, &mut exchange));
+                journey.catch_unwind().await.unwrap_or_else(|_| Err(self.panicked().into()))
+            }
+            Err(fault) => Err(fault.into()),
+        };
+        let mut reply = reply_of(outcome, &exchange, view.as_deref());
+        identify(&mut reply, &exchange, &self.core.ids);
+        exchange.answered(reply.status());
+        reply.map(|body| AnswerBody::new(body, exchange))
+    }
+
+    /// Lets go of a snapshot that has been replaced, though no request came; to be called every second or so.
+    pub fn refresh(&self) {
+        let _ = self.core.pin.view();
+        let counters = self.core.upstreams.counters();
+        self.core.tally.upstream_opened.set(counters.opened.get());
+        self.core.tally.upstream_retried.set(counters.retried.get());
+    }
+
+    /// What this core counts.
+    pub fn tally(&self) -> &CoreTally {
+        &self.core.tally
+    }
+
+    fn panicked(&self) -> Fault {
+        self.core.tally.panics.add(1);
+        error!("a request met a defect of this program; the panic was written to standard error");
+        Fault::new(FaultKind::Internal, "panic")
+    }
+}
+
+fn reply_of(outcome: Result<Reply, Halt>, exchange: &Exchange, view: Option<&View>) -> Reply {
+    match outcome {
+        Ok(reply) | Err(Halt::Reply(reply)) => reply,
+        Err(Halt::Fault(fault)) => respond(&fault, exchange, view),
+    }
+}

@@ -1,0 +1,108 @@
+//! A request as it arrived, once it is known to be one that a gateway takes.
+//!
+//! Promise: who has a `Received` has a request with one valid host, a target with a path, a head within AWS's limit, and
+//! a body that ends with an error where it passes AWS's limit. Absent: anything of an API.
+
+use http::uri::Authority;
+use http::{HeaderMap, Method, Version, header, request};
+use sluice_integrate::RequestBody;
+
+use crate::fault::{Fault, FaultKind};
+use crate::gateway::Connection;
+use crate::values::RequestView;
+
+/// Bytes of all header names and values together. AWS: 10,240.
+pub const HEADER_BYTES_MAX: usize = 10_240;
+/// Bytes of a request's body. AWS: 10 MB.
+pub const BODY_BYTES_MAX: u64 = 10 * 1024 * 1024;
+
+/// AWS honours it whatever the request's own method.
+const METHOD_OVERRIDE: &str = "x-http-method-override";
+
+/// A request that may begin its journey.
+#[derive(Debug)]
+pub(crate) struct Received<'v> {
+    pub(crate) parts: request::Parts,
+    pub(crate) body: RequestBody,
+    pub(crate) connection: &'v Connection,
+    /// What is served; `None` before there is any configuration.
+    pub(crate) view: Option<&'v crate::view::View>,
+}
+
+impl<'v> Received<'v> {
+    /// Checks what does not depend on any API.
+    pub(crate) fn read(
+        mut parts: request::Parts,
+        body: Result<RequestBody, sluice_integrate::Fault>,
+        connection: &'v Connection,
+        view: Option<&'v crate::view::View>,
+    ) -> Result<Self, Fault> {
+        let malformed = |detail: &'static str| Fault::new(FaultKind::MalformedRequest, detail);
+        if header_bytes(&parts.headers) > HEADER_BYTES_MAX {
+            return Err(Fault::new(FaultKind::HeadersTooLarge, "the head is larger than 10,240 bytes"));
+        }
+        if parts.method == Method::CONNECT || !parts.uri.path().starts_with('/') {
+            return Err(malformed("the target has no path"));
+        }
+        check_host(&parts).map_err(malformed)?;
+        let body = body.map_err(|_| Fault::new(FaultKind::RequestTooLarge, "the announced body is too large"))?;
+        if let Some(method) = overriding_method(&parts.headers) {
+            parts.method = method;
+        }
+        Ok(Self { parts, body, connection, view })
+    }
+
+    /// The host the client asked for, with its port; empty where HTTP/1.0 named none.
+    pub(crate) fn host(&self) -> &str {
+        host(&self.parts)
+    }
+
+    pub(crate) fn as_view(&self, path_start: usize) -> RequestView<'_> {
+        RequestView {
+            method: &self.parts.method,
+            uri: &self.parts.uri,
+            headers: &self.parts.headers,
+            version: self.parts.version,
+            host: self.host(),
+            path_start,
+        }
+    }
+}
+
+/// RFC 9112, section 3.2.2: the authority of an absolute target goes before the field.
+fn host(parts: &request::Parts) -> &str {
+    match parts.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => parts.headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default(),
+    }
+}
+
+/// RFC 9112, section 3.2: a request of HTTP/1.1 has exactly one Host, and a valid one.
+fn check_host(parts: &request::Parts) -> Result<(), &'static str> {
+    let mut fields = parts.headers.get_all(header::HOST).iter();
+    let Some(first) = fields.next() else {
+        let named = parts.version != Version::HTTP_11 || parts.uri.authority().is_some();
+        return if named { Ok(()) } else { Err("no host") };
+    };
+    if fields.next().is_some() {
+        return Err("more than one host");
+    }
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':');
+    let bytes = first.as_bytes();
+    // The usual host needs no parser.
+    let usual = bytes.iter().all(plain) && bytes.iter().filter(|byte| **byte == b':').count() <= 1;
+    let valid = usual || Authority::try_from(bytes).is_ok_and(|authority| !authority.as_str().contains('@'));
+    if valid { Ok(()) } else { Err("the host is not valid") }
+}
+
+/// Bytes of names and values, as AWS counts them.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// The verb that the client really means; words that are no verb of an API are ignored.
+fn overriding_method(headers: &HeaderMap) -> Option<Method> {
+    let word = headers.get(METHOD_OVERRIDE)?.to_str().ok()?.trim();
+    let verb = sluice_compile::Verb::parse(&word.to_ascii_uppercase())?;
+    Method::from_bytes(verb.as_str().as_bytes()).ok()
+}

@@ -1,0 +1,236 @@
+//! A data node: its traffic cores, its operations port, and where its configuration comes from.
+//!
+//! Promise: everything a node has belongs to it, so that many live in one process; `shutdown` ends all of it: readiness
+//! fails first, accepting goes on for the announced time, requests in flight finish within their bound.
+//! Absent: the process (signals, exit status, log output).
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluice_integrate::{SystemRoots, TlsFailure, UpstreamSettings, UpstreamTls};
+use sluice_pipeline::limits::Buckets;
+use sluice_pipeline::tally::CoreTally;
+use sluice_pipeline::{AddressRate, GatewaySettings, NotANetwork, SnapshotSource, TrustedProxies};
+use sluice_telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::configuration::{Configuration, ConfigurationFailure};
+use crate::exposition::{self, Standing};
+use crate::listener::{self, ListenFailure};
+use crate::operations::{self, Report};
+use crate::settings::Settings;
+use crate::traffic::{self, CoreHandle, Shared, Stage};
+use crate::watch::Patience;
+
+/// How often samples of histograms are folded, so that they do not pile up without a scraper.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFailure {
+    /// A port is taken.
+    #[error(transparent)]
+    Listen(#[from] ListenFailure),
+    /// `trusted_proxies` holds something else than networks.
+    #[error("trusted_proxies: {0}")]
+    TrustedProxies(#[from] NotANetwork),
+    /// `ca_file` cannot be used.
+    #[error("ca_file: {0}")]
+    Tls(#[from] TlsFailure),
+    /// There is no way to a configuration.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationFailure),
+    /// The system gives no thread or no event queue.
+    #[error("cannot start a traffic core: {0}")]
+    Core(#[source] io::Error),
+}
+
+/// A data node that runs.
+#[derive(Debug)]
+pub struct DataNode {
+    http: SocketAddr,
+    operations: SocketAddr,
+    stage: watch::Sender<Stage>,
+    cores: Vec<CoreHandle>,
+    tasks: TaskTracker,
+    stop: DropGuard,
+    configuration: Configuration,
+    drain_delay: Duration,
+}
+
+impl DataNode {
+    /// Starts a node that follows its cluster. It serves as soon as it has a configuration: the last one it had, or the
+    /// first that a control node sends.
+    ///
+    /// Must be called inside a multi-threaded tokio runtime, on which all but traffic runs.
+    ///
+    /// # Errors
+    /// [`StartFailure`]; nothing is left running then.
+    pub async fn start(settings: Settings) -> Result<Self, StartFailure> {
+        let sockets = Sockets::bind(&settings).await?;
+        let metrics = Metrics::new();
+        let configuration = Configuration::follow(&settings, sockets.http()?, &metrics).await?;
+        Self::assemble(settings, sockets, configuration, metrics)
+    }
+
+    /// Starts a node that serves what `source` says and follows no one: for tests and benches.
+    ///
+    /// # Errors
+    /// [`StartFailure`]; nothing is left running then.
+    pub async fn start_with(settings: Settings, source: Arc<dyn SnapshotSource>) -> Result<Self, StartFailure> {
+        let sockets = Sockets::bind(&settings).await?;
+        Self::assemble(settings, sockets, Configuration::fixed(source), Metrics::new())
+    }
+
+    fn assemble(
+        settings: Settings,
+        sockets: Sockets,
+        configuration: Configuration,
+        metrics: Metrics,
+    ) -> Result<Self, StartFailure> {
+        let (http, operations) = (sockets.http()?, sockets.operations.local_addr().map_err(StartFailure::Core)?);
+        let (stage, watched) = watch::channel(Stage::Serving);
+        let shared = Arc::new(shared(&settings, configuration.source())?);
+        let start = |(index, socket)| traffic::start(index, socket, Arc::clone(&shared), watched.clone());
+        let cores: Result<Vec<_>, _> = sockets.traffic.into_iter().enumerate().map(start).collect();
+        let cores = cores.map_err(StartFailure::Core)?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let report = Arc::new(NodeReport {
+            stage: watched,
+            source: configuration.source(),
+            cores: cores.iter().map(|core| Arc::clone(&core.tally)).collect(),
+            buckets: Arc::clone(&shared.buckets),
+            metrics: metrics.clone(),
+        });
+        tasks.spawn(operations::serve(sockets.operations, report, stop.clone()));
+        tasks.spawn(fold_samples(metrics, stop.clone()));
+        info!(address = %http, %operations, cores = cores.len(), "data node started");
+        let drain_delay = settings.drain_delay;
+        Ok(Self { http, operations, stage, cores, tasks, stop: stop.drop_guard(), configuration, drain_delay })
+    }
+
+    /// Where clients reach it.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where operators reach it.
+    pub fn operations(&self) -> SocketAddr {
+        self.operations
+    }
+
+    /// Whether it has a configuration to serve.
+    pub fn is_configured(&self) -> bool {
+        self.configuration.source().load().is_some()
+    }
+
+    /// Waits until a traffic core has ended by itself, which is a defect. Cancel-safe.
+    pub async fn failed(&mut self) {
+        let ended = self.cores.iter_mut().map(|core| &mut core.ended);
+        let _ = futures_util::future::select_all(ended).await;
+    }
+
+    /// Stops it as the module promises.
+    pub async fn shutdown(self) {
+        self.stage.send_replace(Stage::Draining);
+        info!(delay_s = self.drain_delay.as_secs(), "data node drains");
+        tokio::time::sleep(self.drain_delay).await;
+        self.stage.send_replace(Stage::Closing);
+        for core in self.cores {
+            // The thread ends right behind the sender of this.
+            let _ = core.ended.await;
+            let _ = tokio::task::spawn_blocking(|| core.thread.join()).await;
+        }
+        self.configuration.stop().await;
+        self.tasks.close();
+        drop(self.stop);
+        self.tasks.wait().await;
+        info!("data node stopped");
+    }
+}
+
+/// The sockets of a node, bound before anything runs.
+struct Sockets {
+    traffic: Vec<std::net::TcpListener>,
+    operations: TcpListener,
+}
+
+impl Sockets {
+    async fn bind(settings: &Settings) -> Result<Self, StartFailure> {
+        let traffic = listener::bind("http", settings.listen_http, settings.core_count())?;
+        let operations = listener::bind("operations", settings.listen_operations, 1)?;
+        let operations = operations.into_iter().next().expect("one was asked for");
+        let operations = TcpListener::from_std(operations).map_err(StartFailure::Core)?;
+        Ok(Self { traffic, operations })
+    }
+
+    fn http(&self) -> Result<SocketAddr, StartFailure> {
+        self.traffic[0].local_addr().map_err(StartFailure::Core)
+    }
+}
+
+fn shared(settings: &Settings, source: Arc<dyn SnapshotSource>) -> Result<Shared, StartFailure> {
+    let ca_files: Vec<PathBuf> = settings.ca_file.iter().cloned().collect();
+    let cores = settings.core_count();
+    Ok(Shared {
+        gateway: GatewaySettings {
+            path_addresses: settings.path_addresses.into(),
+            trusted_proxies: TrustedProxies::parse(&settings.trusted_proxies)?,
+        },
+        source,
+        buckets: Arc::new(Buckets::new(Instant::now())),
+        address_rate: AddressRate::new(settings.limits_connection_rate, settings.limits_connection_burst),
+        tls: UpstreamTls::load(SystemRoots::Trusted, &ca_files)?,
+        upstreams: UpstreamSettings::default(),
+        patience: Patience { head: settings.timeouts_head, idle: settings.timeouts_idle, send: settings.timeouts_send },
+        connections_max: (settings.limits_connections as usize).div_ceil(cores),
+        streams_max: settings.limits_streams,
+        drain_timeout: settings.drain_timeout,
+    })
+}
+
+async fn fold_samples(metrics: Metrics, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    // Both branches are cancel-safe: a tick that is dropped comes again.
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => metrics.upkeep(),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// What the operations port tells about a node.
+struct NodeReport {
+    stage: watch::Receiver<Stage>,
+    source: Arc<dyn SnapshotSource>,
+    cores: Vec<Arc<CoreTally>>,
+    buckets: Arc<Buckets>,
+    metrics: Metrics,
+}
+
+impl Report for NodeReport {
+    fn not_ready(&self) -> Option<&'static str> {
+        if *self.stage.borrow() != Stage::Serving {
+            return Some("the node is draining");
+        }
+        self.source.load().is_none().then_some("the node has no configuration yet")
+    }
+
+    fn metrics(&self) -> String {
+        let standing = Standing {
+            revision: self.source.load().map(|served| served.snapshot.revision.number),
+            buckets: self.buckets.count(),
+        };
+        let mut page = exposition::render(&self.cores, standing);
+        page.push_str(&self.metrics.render());
+        page
+    }
+}

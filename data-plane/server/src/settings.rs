@@ -1,0 +1,205 @@
+//! The settings of a data node: a file, then `SLUICE_*` variables, then flags, later ones winning.
+//!
+//! Promise: every setting is named once, here; its doc with default, unit and range is what `--help` prints. An unknown
+//! key refuses to start and names the nearest valid one. Absent: secrets; a token is named by its file.
+
+mod duration;
+mod source;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+
+pub use self::source::SettingsFailure;
+
+/// A data node of Sluice: serves the APIs of a cluster to their clients.
+///
+/// Each setting may stand in the file under the name of its variable: SLUICE_LISTEN__HTTP is `http` in the table `[listen]`.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "sluice-data", version)]
+pub struct Settings {
+    /// File of settings (TOML). Default: none.
+    #[arg(long, env = "SLUICE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Folder for the node's identity and its last-good configuration; made if absent.
+    #[arg(long, env = "SLUICE_DATA_DIR", value_name = "DIR", default_value = "sluice-data")]
+    pub data_dir: PathBuf,
+
+    /// Control nodes to follow in plaintext, on loopback; several separated by commas. Default: the cluster that was joined.
+    #[arg(long, env = "SLUICE_CONTROL", value_name = "URL", value_delimiter = ',')]
+    pub control: Vec<String>,
+
+    /// Control nodes of the cluster to join, once; several separated by commas. Needs --join-token-file.
+    #[arg(long, env = "SLUICE_JOIN", value_name = "URL", value_delimiter = ',')]
+    pub join: Vec<String>,
+
+    /// File with the join token that `sluice cluster token create --role data` printed.
+    #[arg(long, env = "SLUICE_JOIN_TOKEN_FILE", value_name = "FILE")]
+    pub join_token_file: Option<PathBuf>,
+
+    /// Follow control nodes in plaintext off loopback too; logged every minute.
+    #[arg(long, env = "SLUICE_INSECURE")]
+    pub insecure: bool,
+
+    /// Address for clients' HTTP/1.1 and HTTP/2 with prior knowledge; port 0 takes a free one.
+    #[arg(long, env = "SLUICE_LISTEN__HTTP", value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    pub listen_http: SocketAddr,
+
+    /// Address for /healthz, /readyz and /metrics; port 0 takes a free one.
+    #[arg(long, env = "SLUICE_LISTEN__OPERATIONS", value_name = "HOST:PORT", default_value = "127.0.0.1:7280")]
+    pub listen_operations: SocketAddr,
+
+    /// HOST:PORT under which clients reach this node, shown by `sluice node list`. Default: the address of --listen-http.
+    #[arg(long, env = "SLUICE_ADVERTISE", value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+
+    /// Traffic cores, one thread each; 1 to 1024. Default: the processors this process may use.
+    #[arg(long, env = "SLUICE_CORES", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub cores: Option<u16>,
+
+    /// Networks (CIDR) whose X-Forwarded-For is believed; several separated by commas. Default: none.
+    #[arg(long, env = "SLUICE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
+
+    /// Who may address an API by path: /_aws/execute-api/{api}/{stage}/... and /restapis/{api}/{stage}/_user_request_/...
+    #[arg(long, env = "SLUICE_PATH_ADDRESSES", value_enum, default_value_t = PathAddresses::Loopback)]
+    pub path_addresses: PathAddresses,
+
+    /// Certificates (PEM) that https backends may have beside those of the system's roots. Default: none.
+    #[arg(long, env = "SLUICE_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Connections of clients, over all cores; 1 to 4000000. More are closed at once.
+    #[arg(long, env = "SLUICE_LIMITS__CONNECTIONS", value_name = "N", default_value = "65536",
+          value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    pub limits_connections: u32,
+
+    /// New connections per second and address (IPv6: per /64); proxies that are trusted are exempt. At least 1.
+    #[arg(long, env = "SLUICE_LIMITS__CONNECTION_RATE", value_name = "N", default_value = "2000")]
+    pub limits_connection_rate: NonZeroU32,
+
+    /// New connections of one address at once. At least 1.
+    #[arg(long, env = "SLUICE_LIMITS__CONNECTION_BURST", value_name = "N", default_value = "4000")]
+    pub limits_connection_burst: NonZeroU32,
+
+    /// Requests in flight on one HTTP/2 connection; 1 to 10000.
+    #[arg(long, env = "SLUICE_LIMITS__STREAMS", value_name = "N", default_value = "128",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limits_streams: u32,
+
+    /// From the first byte of a request's head to its last; at least 1s.
+    #[arg(long, env = "SLUICE_TIMEOUTS__HEAD", value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    pub timeouts_head: Duration,
+
+    /// Between two requests of a connection; at least 1s.
+    #[arg(long, env = "SLUICE_TIMEOUTS__IDLE", value_name = "TIME", default_value = "120s", value_parser = duration::parse)]
+    pub timeouts_idle: Duration,
+
+    /// For a client to take more of its response; at least 1s.
+    #[arg(long, env = "SLUICE_TIMEOUTS__SEND", value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    pub timeouts_send: Duration,
+
+    /// From failing /readyz to no longer accepting, when the node stops.
+    #[arg(long, env = "SLUICE_DRAIN_DELAY", value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    pub drain_delay: Duration,
+
+    /// For requests in flight to finish after that, when the node stops.
+    #[arg(long, env = "SLUICE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "35s", value_parser = duration::parse)]
+    pub drain_timeout: Duration,
+
+    /// What is logged, as directives of tracing: `info`, `info,sluice_pipeline=debug`.
+    #[arg(long, env = "SLUICE_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+
+    /// How it is logged.
+    #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// Who may address an API by path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PathAddresses {
+    /// Every client.
+    On,
+    /// Clients on loopback.
+    Loopback,
+    /// Nobody.
+    Off,
+}
+
+impl From<PathAddresses> for sluice_pipeline::PathAddresses {
+    fn from(setting: PathAddresses) -> Self {
+        match setting {
+            PathAddresses::On => Self::On,
+            PathAddresses::Loopback => Self::Loopback,
+            PathAddresses::Off => Self::Off,
+        }
+    }
+}
+
+impl From<LogFormat> for sluice_telemetry::LogFormat {
+    fn from(setting: LogFormat) -> Self {
+        match setting {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Default for Settings {
+    /// The defaults, whatever the environment says.
+    fn default() -> Self {
+        let command = Settings::command().mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
+        let matches = command.try_get_matches_from(["sluice-data"]).expect("no setting is required");
+        Settings::from_arg_matches(&matches).expect("defaults are valid, which a test checks")
+    }
+}
+
+impl Settings {
+    /// Reads the settings of this process from its file, its variables and its flags.
+    ///
+    /// # Errors
+    /// [`SettingsFailure`]; also what `--help` and `--version` print.
+    pub fn load() -> Result<Self, SettingsFailure> {
+        let matches = source::read(Settings::command(), std::env::args_os().collect(), std::env::vars_os())?;
+        Ok(Settings::from_arg_matches(&matches)?)
+    }
+
+    /// How many traffic cores to run.
+    pub fn core_count(&self) -> usize {
+        let available = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.cores.map_or_else(available, usize::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Settings::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let settings = Settings::default();
+        assert_eq!(settings.listen_http.port(), 8080);
+        assert_eq!(settings.listen_operations.port(), 7280);
+        assert_eq!(settings.drain_delay, Duration::from_secs(10));
+        assert_eq!(settings.path_addresses, PathAddresses::Loopback);
+    }
+}
