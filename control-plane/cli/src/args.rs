@@ -1,0 +1,204 @@
+//! The command line as a whole: global flags, and one command per noun.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    api, cluster, completion, configuration, context, deployment, duration, echo, key, node, output::Format, plan,
+    route, stage,
+};
+
+/// The operator's command line of Sluice: APIs, stages, keys, plans and the cluster itself.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sluice",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  sluice api import pets.yaml --backend http://127.0.0.1:9000
+  sluice api deploy pets --stage prod
+  sluice key create alice -o json
+
+Exit status: 0 done; 1 failed, nothing changed; 2 wrong usage or an ambiguous name; 3 not reachable, outcome unknown
+(retrying is safe); 4 someone else changed it; 5 committed, but not served everywhere in time."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Control nodes to ask, any of them [default: http://127.0.0.1:7100]
+    #[arg(long, env = "SLUICE_CONTROL", value_delimiter = ',', value_name = "URL[,URL...]", global = true)]
+    pub(crate) control: Vec<String>,
+    /// File with the operator's token
+    #[arg(long, env = "SLUICE_TOKEN_FILE", value_name = "FILE", global = true)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// File with the certificate of the cluster's CA
+    #[arg(long, env = "SLUICE_CA_FILE", value_name = "FILE", global = true)]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Context of ~/.config/sluice/config.toml to use instead of the current one
+    #[arg(long, env = "SLUICE_CONTEXT", value_name = "NAME", global = true)]
+    pub(crate) context: Option<String>,
+    /// How to print
+    #[arg(short = 'o', long, value_enum, default_value_t = Format::Table, global = true)]
+    pub(crate) output: Format,
+    /// How long one call may take; does not bound imports and waits
+    #[arg(long, default_value = "10s", value_parser = duration::parse, value_name = "TIME", global = true)]
+    pub(crate) timeout: Duration,
+    /// Speak plaintext to control nodes that are not on this machine
+    #[arg(long, global = true)]
+    pub(crate) insecure: bool,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// APIs: create, import, deploy
+    #[command(subcommand)]
+    Api(api::Command),
+    /// Deployments of an API
+    #[command(subcommand)]
+    Deployment(deployment::Command),
+    /// Routes of an API
+    #[command(subcommand)]
+    Route(route::Command),
+    /// Stages of an API: settings, rollback
+    #[command(subcommand)]
+    Stage(stage::Command),
+    /// API keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Usage plans: who may call which stage, how often
+    #[command(subcommand)]
+    Plan(plan::Command),
+    /// Nodes of the cluster
+    #[command(subcommand)]
+    Node(node::Command),
+    /// The cluster itself
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+    /// Make the cluster's configuration what files say, in one commit
+    Apply(configuration::Apply),
+    /// What `apply` would change: exits 0 for nothing, 1 for differences, more for errors
+    Diff(configuration::Diff),
+    /// Configuration as files that `apply` reads
+    Get(configuration::Get),
+    /// Which cluster the command line speaks to
+    #[command(subcommand)]
+    Context(context::Command),
+    /// A backend that answers with what it was sent
+    Echo(echo::Echo),
+    /// Completion for a shell
+    Completion(completion::Completion),
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Page {
+    /// Follow all pages
+    #[arg(long, conflicts_with = "next_token")]
+    pub(crate) all: bool,
+    /// Items of a page, 1 to 500
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=500), value_name = "N")]
+    pub(crate) page_size: Option<u32>,
+    /// Where the page before ended: its nextToken
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) next_token: Option<String>,
+}
+
+/// Consent to what cannot be undone.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Consent {
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub(crate) yes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn visit(command: &clap::Command, path: &str) {
+            for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+                let path = format!("{path} {}", below.get_name());
+                if below.has_subcommands() {
+                    visit(below, &path);
+                } else {
+                    let help = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+                    assert!(help.contains(path.trim()), "{path} --help has no example of its own");
+                }
+            }
+        }
+        visit(&Cli::command(), "sluice");
+    }
+
+    #[test]
+    fn lines_are_taken_or_refused() {
+        let taken = [
+            "sluice api list --all -o json",
+            "sluice -o yaml api get pets",
+            "sluice --control http://a:1,http://b:2 api delete pets --yes",
+            "sluice api import pets.yaml --update pets --mode merge",
+            "sluice api deploy pets --stage prod --wait=false --timeout 500ms",
+            "sluice stage set pets prod */*/throttling/rateLimit=100 variables/x-",
+            "sluice stage rollback pets prod --to abc123 --yes",
+            "sluice key create alice --value-file -",
+            "sluice plan create gold --rate 100/s --burst 20",
+            "sluice plan attach gold pets prod --method 'GET /pets' --rate 1000/h",
+            "sluice cluster token create --role data --ttl 1h",
+            "sluice apply -f a.yaml -f dir --dry-run",
+            "sluice get RestApi pets -o yaml",
+            "sluice echo --listen 127.0.0.1:0 --delay 50ms --status 500",
+        ];
+        for line in taken {
+            let parsed = Cli::try_parse_from(words(line));
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
+        let refused = [
+            "sluice",
+            "sluice api",
+            "sluice api frobnicate",
+            "sluice api export pets",
+            "sluice api import pets.yaml --mode merge",
+            "sluice api deploy pets",
+            "sluice api list --page-size 501",
+            "sluice api list --all --next-token x",
+            "sluice stage set pets prod",
+            "sluice stage set pets prod novalue",
+            "sluice plan create gold --rate fast",
+            "sluice plan attach gold pets prod --rate 5",
+            "sluice cluster token create --role boss",
+            "sluice --timeout soon api list",
+        ];
+        for line in refused {
+            assert!(Cli::try_parse_from(words(line)).is_err(), "{line}");
+        }
+    }
+
+    /// Splits a line as a shell would, single quotes only.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('\'').enumerate();
+        parts
+            .flat_map(|(index, part)| match index % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            })
+            .collect()
+    }
+}

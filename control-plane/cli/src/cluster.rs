@@ -1,0 +1,189 @@
+//! `cluster`: its state, and the tokens by which nodes join it.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+use sluice_proto::admin::{
+    CreateTokenRequest, ListTokensRequest, Member, RevokeTokenRequest, StatusReply, StatusRequest, TokenLine,
+};
+use sluice_rpc::admin::cluster_client::ClusterClient;
+
+use crate::{
+    args::{Consent, Page},
+    duration,
+    failure::Failure,
+    node::Role,
+    noun::pages,
+    output::Changed,
+    session::{Session, new_request_id},
+    table::{self, Column, column, time},
+};
+
+const MEMBERS: [Column; 7] = [
+    column("NODE", "nodeId"),
+    column("RAFT", "raftId"),
+    column("STATE", "state"),
+    column("PEERS", "peerAddress"),
+    column("OPERATORS", "publicAddress"),
+    column("LOG", "matchedIndex"),
+    column("VERSION", "version"),
+];
+const TOKENS: [Column; 5] = [
+    column("ID", "id"),
+    column("ROLE", "role"),
+    time("EXPIRES", "expiresDate"),
+    time("CREATED", "createdDate"),
+    column("BY", "createdBy"),
+];
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Leader, members and revision of the cluster
+    #[command(after_help = "Example:\n  sluice cluster status")]
+    Status {
+        /// What the node that is asked knows, without asking the leader
+        #[arg(long)]
+        stale: bool,
+    },
+    /// Join tokens
+    #[command(subcommand)]
+    Token(Token),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token by which one node may join; `revoke` is the opposite
+    #[command(after_help = "Example:\n  sluice cluster token create --role data --ttl 1h > token")]
+    Create {
+        /// Role of the node
+        #[arg(long, value_enum)]
+        role: Role,
+        /// How long it may be used
+        #[arg(long, default_value = "1h", value_parser = duration::parse, value_name = "TIME")]
+        ttl: Duration,
+    },
+    /// List the tokens that are not used yet
+    #[command(after_help = "Example:\n  sluice cluster token list")]
+    List(#[command(flatten)] Page),
+    /// Make a token worthless
+    #[command(after_help = "Example:\n  sluice cluster token revoke abc123 --yes")]
+    Revoke {
+        /// Id of the token
+        id: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+impl Command {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Status { stale } => status(session, stale).await,
+            Self::Token(Token::Create { role, ttl }) => create_token(session, role, ttl).await,
+            Self::Token(Token::List(page)) => list_tokens(session, &page).await,
+            Self::Token(Token::Revoke { id, consent }) => revoke_token(session, &id, consent).await,
+        }
+    }
+}
+
+async fn status(session: &Session, stale: bool) -> Result<(), Failure> {
+    let message = StatusRequest { stale };
+    let reply = session
+        .client
+        .call(session.timeout, message, async |channel, request| ClusterClient::new(channel).status(request).await)
+        .await?;
+    let members = reply.members.iter().map(member_json).collect::<Vec<_>>();
+    let value = status_json(&reply, &members);
+    let mut summary = value.clone();
+    if let Some(summary) = summary.as_object_mut() {
+        summary.remove("members");
+    }
+    let text = format!("{}\n\n{}", table::fields(&summary), table::lines(&MEMBERS, &members));
+    session.output.either(&value, &text);
+    Ok(())
+}
+
+fn status_json(reply: &StatusReply, members: &[Value]) -> Value {
+    json!({
+        "clusterId": reply.cluster_id,
+        "revision": {"generation": reply.generation, "number": reply.number},
+        "level": reply.level,
+        "leader": reply.leader,
+        "term": reply.term,
+        "commitIndex": reply.commit_index,
+        "dataNodes": reply.data_nodes,
+        "dataNodesCurrent": reply.data_nodes_current,
+        "answeredBy": reply.answered_by,
+        "members": members,
+    })
+}
+
+fn member_json(member: &Member) -> Value {
+    json!({
+        "nodeId": member.node_id,
+        "raftId": member.raft_id,
+        "state": member.state,
+        "peerAddress": member.peer_address,
+        "publicAddress": member.public_address,
+        "matchedIndex": member.matched_index,
+        "version": member.version,
+        "freeBytes": member.free_bytes,
+        "clockOffsetMs": member.clock_offset_ms,
+    })
+}
+
+async fn create_token(session: &Session, role: Role, ttl: Duration) -> Result<(), Failure> {
+    let ttl_seconds = Some(ttl.as_secs().max(1));
+    let message = CreateTokenRequest { request_id: new_request_id(), role: role.name(), ttl_seconds };
+    let reply = session
+        .client
+        .call(session.timeout, message, async |channel, request| {
+            ClusterClient::new(channel).create_token(request).await
+        })
+        .await?;
+    let value = json!({"id": reply.id, "token": reply.token, "expiresDate": reply.expires_ms / 1000});
+    let expires = crate::time::utc(i64::try_from(reply.expires_ms / 1000).unwrap_or(i64::MAX));
+    session.output.note(&format!("token {} for one {} node, until {expires}", reply.id, role.name()));
+    // The token alone on stdout, so that it can be sent to a file.
+    session.output.either(&value, &reply.token);
+    Ok(())
+}
+
+async fn list_tokens(session: &Session, page: &Page) -> Result<(), Failure> {
+    pages(session, &TOKENS, page, async |page_size, page_token| {
+        let message = ListTokensRequest { page_size, page_token };
+        let reply = session
+            .client
+            .call(session.timeout, message, async |channel, request| {
+                ClusterClient::new(channel).list_tokens(request).await
+            })
+            .await?;
+        Ok((reply.items.iter().map(token_json).collect(), reply.next_page_token))
+    })
+    .await
+}
+
+fn token_json(token: &TokenLine) -> Value {
+    json!({
+        "id": token.id,
+        "role": token.role,
+        "expiresDate": token.expires_ms / 1000,
+        "createdDate": token.created_ms / 1000,
+        "createdBy": token.created_by,
+    })
+}
+
+async fn revoke_token(session: &Session, id: &str, consent: Consent) -> Result<(), Failure> {
+    session.consent(consent, &format!("revoke token {id}"))?;
+    let message = RevokeTokenRequest { request_id: new_request_id(), id: id.to_owned() };
+    session
+        .client
+        .call(session.timeout, message, async |channel, request| {
+            ClusterClient::new(channel).revoke_token(request).await
+        })
+        .await?;
+    let document = json!({"revoked": {"kind": "token", "ids": [id]}});
+    session.output.changed(Changed { verb: "revoked", what: format!("token {id}"), document, revision: None });
+    Ok(())
+}

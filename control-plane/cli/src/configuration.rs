@@ -1,0 +1,215 @@
+//! `apply`, `diff` and `get`: whole configuration as files.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+use sluice_proto::{
+    admin::{ApplyReply, ApplyRequest, ExportReply, ExportRequest, Object, ObjectResult},
+    model::Diagnostic,
+};
+
+use crate::{
+    failure::{Exit, Failure, diagnostic_json},
+    objects,
+    output::{Format, revision_json, yaml},
+    session::{Session, config, new_request_id},
+    table::{self, Column, column},
+};
+
+const COLUMNS: [Column; 4] =
+    [column("KIND", "kind"), column("NAME", "name"), column("EFFECT", "effect"), column("ID", "id")];
+
+/// The files to read.
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// File or folder; - is stdin; may be repeated
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice apply -f pets.yaml
+  sluice apply -f config/ --dry-run")]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    files: Files,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sluice diff -f pets.yaml")]
+pub(crate) struct Diff {
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sluice get RestApi pets -o yaml > pets.yaml
+  sluice get UsagePlan -o json")]
+pub(crate) struct Get {
+    /// RestApi, UsagePlan or ApiKey
+    kind: String,
+    /// Name or id of one object [default: all of the kind]
+    name: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    Yes,
+    No,
+}
+
+impl Apply {
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let commit = if self.dry_run { Commit::No } else { Commit::Yes };
+        let reply = apply(session, &self.files, commit).await?;
+        print(session, &reply);
+        Ok(())
+    }
+}
+
+impl Diff {
+    /// Exits 1 for differences, so that a failure must exit with more.
+    pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let reply = apply(session, &self.files, Commit::No).await;
+        let reply = reply.map_err(|failure| match failure.exit {
+            Exit::Failed => Failure { exit: Exit::Usage, ..failure },
+            _ => failure,
+        })?;
+        print(session, &reply);
+        let is_same = reply.objects.iter().all(|object| object.effect == "unchanged");
+        Ok(if is_same { Exit::Done } else { Exit::Failed })
+    }
+}
+
+async fn apply(session: &Session, files: &Files, commit: Commit) -> Result<ApplyReply, Failure> {
+    let objects = objects::read(&files.files)?;
+    let message = ApplyRequest { request_id: new_request_id(), objects, dry_run: commit == Commit::No };
+    session.client.call(session.timeout, message, async |channel, request| config(channel).apply(request).await).await
+}
+
+fn print(session: &Session, reply: &ApplyReply) {
+    session.output.warnings(&reply.diagnostics);
+    session.output.either(&reply_json(reply), &reply_text(reply));
+}
+
+fn reply_json(reply: &ApplyReply) -> Value {
+    json!({
+        "items": reply.objects.iter().map(object_json).collect::<Vec<_>>(),
+        "revision": reply.revision.as_ref().map(revision_json),
+        "diagnostics": reply.diagnostics.iter().map(|found: &Diagnostic| diagnostic_json(found)).collect::<Vec<_>>(),
+    })
+}
+
+fn object_json(object: &ObjectResult) -> Value {
+    json!({
+        "kind": object.kind,
+        "name": object.name,
+        "effect": object.effect,
+        "id": object.id,
+        "differences": object.differences,
+    })
+}
+
+fn reply_text(reply: &ApplyReply) -> String {
+    let items = reply.objects.iter().map(object_json).collect::<Vec<_>>();
+    let mut text = table::lines(&COLUMNS, &items);
+    for object in reply.objects.iter().filter(|object| !object.differences.is_empty()) {
+        text.push_str(&format!("\n\n{} {}", object.kind, object.name));
+        for difference in &object.differences {
+            text.push_str("\n  ");
+            text.push_str(difference);
+        }
+    }
+    if let Some(revision) = &reply.revision {
+        text.push_str(&format!("\n\nrevision {}", revision.number));
+    }
+    text
+}
+
+impl Get {
+    /// YAML unless JSON is asked for: what is written here is what `apply` reads.
+    pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let mut objects = Vec::new();
+        let mut page_token = None;
+        loop {
+            let message = ExportRequest {
+                kind: self.kind.clone(),
+                name: self.name.clone(),
+                page_token,
+                ..ExportRequest::default()
+            };
+            let reply: ExportReply = session
+                .client
+                .call(session.timeout, message, async |channel, request| config(channel).export(request).await)
+                .await?;
+            objects.extend(reply.objects);
+            if reply.next_page_token.is_empty() {
+                break;
+            }
+            page_token = Some(reply.next_page_token);
+        }
+        let documents = objects.iter().map(document).collect::<Result<Vec<_>, _>>()?;
+        match session.output.format() {
+            Format::Json => session.output.value(&json!({"items": documents})),
+            Format::Table | Format::Yaml => session.output.text(&yaml_documents(&documents)),
+        }
+        Ok(())
+    }
+}
+
+/// An object as a document of a file.
+fn document(object: &Object) -> Result<Value, Failure> {
+    let spec: Value = serde_json::from_str(&object.spec_json)
+        .map_err(|failure| Failure::failed(format!("{} {} is not JSON: {failure}", object.kind, object.name)))?;
+    Ok(json!({"kind": object.kind, "name": object.name, "spec": spec}))
+}
+
+fn yaml_documents(documents: &[Value]) -> String {
+    let texts = documents.iter().map(|document| yaml(document).trim_end().to_owned());
+    texts.collect::<Vec<_>>().join("\n---\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_get_writes_is_what_apply_reads() {
+        let object = |name: &str| Object {
+            kind: "UsagePlan".into(),
+            name: name.into(),
+            spec_json: r#"{"throttle":{"rateLimit":2.5,"burstLimit":1},"description":"a: b\n"}"#.into(),
+            ..Object::default()
+        };
+        let documents = [object("gold"), object("no")].iter().map(document).collect::<Result<Vec<_>, _>>().unwrap();
+        let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+        std::fs::write(file.path(), yaml_documents(&documents)).unwrap();
+        let back = objects::read(&[file.path().to_path_buf()]).unwrap();
+        assert_eq!(back.len(), 2);
+        for (object, name) in back.iter().zip(["gold", "no"]) {
+            assert_eq!((object.kind.as_str(), object.name.as_str()), ("UsagePlan", name));
+            assert_eq!(object.spec_json, r#"{"throttle":{"rateLimit":2.5,"burstLimit":1},"description":"a: b\n"}"#);
+        }
+    }
+
+    #[test]
+    fn differences_stand_below_their_object() {
+        let object = ObjectResult {
+            kind: "ApiKey".into(),
+            name: "alice".into(),
+            effect: "changed".into(),
+            id: "abc".into(),
+            differences: vec!["enabled: true -> false".into()],
+        };
+        let text = reply_text(&ApplyReply { objects: vec![object], ..ApplyReply::default() });
+        assert!(text.ends_with("\n\nApiKey alice\n  enabled: true -> false"), "{text}");
+    }
+}

@@ -1,0 +1,171 @@
+//! What a command prints: tables for people, JSON or YAML for scripts. Errors and progress go to stderr.
+//!
+//! A closed pipe is no error: who stopped reading has seen enough.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+use sluice_proto::model::{Diagnostic, Revision};
+
+use crate::{
+    failure::{Failure, diagnostic_text},
+    table::{self, Column},
+};
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// The way out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+/// Something that a command changed.
+pub(crate) struct Changed<'a> {
+    /// `created`, `deleted`, ...
+    pub(crate) verb: &'a str,
+    /// `api abc123 (pets)`.
+    pub(crate) what: String,
+    /// The document as it is now, or what names the deleted one.
+    pub(crate) document: Value,
+    pub(crate) revision: Option<Revision>,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    pub(crate) fn format(self) -> Format {
+        self.format
+    }
+
+    /// Whether a person is there to see a bar move.
+    pub(crate) fn shows_progress(self) -> bool {
+        self.format == Format::Table && std::io::stderr().is_terminal()
+    }
+
+    /// One page of a list.
+    pub(crate) fn list(self, columns: &[Column], items: &[Value], next_token: Option<&str>) {
+        if self.format == Format::Table {
+            self.text(&table::lines(columns, items));
+            if let Some(token) = next_token {
+                self.note(&format!("there is more: --next-token {token}, or --all"));
+            }
+        } else {
+            self.value(&json!({"items": items, "nextToken": next_token}));
+        }
+    }
+
+    /// One thing.
+    pub(crate) fn one(self, value: &Value) {
+        if self.format == Format::Table {
+            self.text(&table::fields(value));
+        } else {
+            self.value(value);
+        }
+    }
+
+    /// What was changed, with its revision.
+    pub(crate) fn changed(self, changed: Changed<'_>) {
+        let number = changed.revision.as_ref().map(|revision| revision.number);
+        if self.format == Format::Table {
+            let at = number.map(|number| format!(" at revision {number}")).unwrap_or_default();
+            self.text(&format!("{} {}{at}", changed.verb, changed.what));
+        } else {
+            self.value(&with_revision(changed.document, changed.revision.as_ref()));
+        }
+    }
+
+    /// For scripts `value`, for people `text`.
+    pub(crate) fn either(self, value: &Value, text: &str) {
+        if self.format == Format::Table {
+            self.text(text);
+        } else {
+            self.value(value);
+        }
+    }
+
+    /// A value for scripts, whatever the format.
+    pub(crate) fn value(self, value: &Value) {
+        match self.format {
+            Format::Yaml => self.text(yaml(value).trim_end()),
+            Format::Table | Format::Json => self.text(&format!("{value:#}")),
+        }
+    }
+
+    /// A line, or lines, on stdout.
+    pub(crate) fn text(self, text: &str) {
+        drop(writeln!(std::io::stdout().lock(), "{text}"));
+    }
+
+    /// A remark for people, on stderr.
+    pub(crate) fn note(self, text: &str) {
+        if self.format == Format::Table {
+            drop(writeln!(std::io::stderr().lock(), "{text}"));
+        }
+    }
+
+    /// Warnings, for people; scripts find them in the answer.
+    pub(crate) fn warnings(self, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
+            self.note(&diagnostic_text(diagnostic));
+        }
+    }
+
+    /// Why the command failed, on stderr.
+    pub(crate) fn failure(self, failure: &Failure) {
+        let text = match self.format {
+            Format::Json => failure.to_json().to_string(),
+            Format::Table | Format::Yaml => failure.to_text(),
+        };
+        drop(writeln!(std::io::stderr().lock(), "{text}"));
+    }
+}
+
+/// A value as YAML.
+pub(crate) fn yaml(value: &Value) -> String {
+    serde_saphyr::to_string(value).expect("a JSON value is representable in YAML")
+}
+
+/// A revision as scripts see it.
+pub(crate) fn revision_json(revision: &Revision) -> Value {
+    json!({"generation": revision.generation, "number": revision.number})
+}
+
+fn with_revision(document: Value, revision: Option<&Revision>) -> Value {
+    let mut fields = match document {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    if let Some(revision) = revision {
+        fields.insert("revision".to_owned(), revision_json(revision));
+    }
+    Value::Object(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_carries_its_revision() {
+        let revision = Revision { generation: "g".into(), number: 7 };
+        let shown = with_revision(json!({"id": "abc"}), Some(&revision));
+        assert_eq!(shown, json!({"id": "abc", "revision": {"generation": "g", "number": 7}}));
+    }
+
+    #[test]
+    fn yaml_says_what_json_says() {
+        let value = json!({"kind": "ApiKey", "name": "yes", "spec": {"enabled": true, "rate": 1.5, "tags": ["on", "1", "a: b"]}});
+        let back: Value = serde_saphyr::from_str(&yaml(&value)).unwrap();
+        assert_eq!(back, value);
+    }
+}
