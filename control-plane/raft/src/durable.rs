@@ -42,8 +42,8 @@ pub(crate) trait Durable: Sized {
     }
 
     fn decode(bytes: impl Into<Bytes>) -> Result<Self, Malformed> {
-        let message = Self::Message::decode(bytes.into())
-            .map_err(|source| Malformed::Bytes { what: Self::NAME, source })?;
+        let message =
+            Self::Message::decode(bytes.into()).map_err(|source| Malformed::Bytes { what: Self::NAME, source })?;
         Self::from_message(message)
     }
 }

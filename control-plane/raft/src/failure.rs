@@ -8,7 +8,9 @@ use tracing::error;
 #[derive(Debug, thiserror::Error)]
 pub enum RaftFailure {
     /// The folder belongs to another node.
-    #[error("expected the log of raft node {expected} in {folder}, found that of node {found}; use that node's own folder, or join as a new node with an empty one")]
+    #[error(
+        "expected the log of raft node {expected} in {folder}, found that of node {found}; use that node's own folder, or join as a new node with an empty one"
+    )]
     WrongNode {
         /// The id this node was started with.
         expected: u64,
@@ -18,7 +20,9 @@ pub enum RaftFailure {
         folder: PathBuf,
     },
     /// The folder belongs to another cluster.
-    #[error("expected the log of cluster {expected} in {folder}, found that of cluster {found}; use the folder of this cluster, or join with an empty one")]
+    #[error(
+        "expected the log of cluster {expected} in {folder}, found that of cluster {found}; use the folder of this cluster, or join with an empty one"
+    )]
     WrongCluster {
         /// The cluster this node was started with.
         expected: String,

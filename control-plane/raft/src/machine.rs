@@ -152,7 +152,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
-    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot<Leader, u64, openraft::BasicNode, StateImage>>> {
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<Snapshot<Leader, u64, openraft::BasicNode, StateImage>>> {
         Ok(self.states.checkpoint().map(snapshot_of))
     }
 }

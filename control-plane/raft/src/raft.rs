@@ -25,8 +25,8 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
-pub use self::{leadership::Leadership, members::MemberStatus, propose::Proposed};
 use self::runtime::OwnRuntime;
+pub use self::{leadership::Leadership, members::MemberStatus, propose::Proposed};
 use crate::{
     RaftFailure, RaftSettings, StoreSnapshot,
     log::{FlushThread, LogStore},
@@ -255,9 +255,8 @@ async fn start(settings: RaftSettings, config: Arc<Config>, clients: Clients) ->
     let stopped = |problem: String| RaftFailure::Stopped { problem };
     let (log, flush, states) = opening.await.map_err(|error| stopped(error.to_string()))??;
     let machine = Machine::new(states.clone())?;
-    let core = Core::new(raft_id, config, clients, log.clone(), machine)
-        .await
-        .map_err(|error| stopped(error.to_string()))?;
+    let core =
+        Core::new(raft_id, config, clients, log.clone(), machine).await.map_err(|error| stopped(error.to_string()))?;
     Ok((core, log, states, flush))
 }
 

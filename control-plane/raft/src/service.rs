@@ -61,7 +61,7 @@ impl RaftService {
         Ok(())
     }
 
-    async fn vote_request(&self, request: message::VoteRequest) -> Result<VoteRequest<TypeConfig>, Status> {
+    fn vote_request(&self, request: message::VoteRequest) -> Result<VoteRequest<TypeConfig>, Status> {
         self.check_target(&request.cluster_id, request.target)?;
         let last_log_id = request.last_log_id.map(LogId::from_message).transpose().map_err(malformed)?;
         let mut rpc = VoteRequest::new(vote(request.vote)?, last_log_id);
@@ -103,10 +103,7 @@ fn append_reply(reply: &AppendEntriesResponse<TypeConfig>) -> message::append_re
 
 #[tonic::async_trait]
 impl raft_server::Raft for RaftService {
-    async fn append(
-        &self,
-        request: Request<message::AppendRequest>,
-    ) -> Result<Response<message::AppendReply>, Status> {
+    async fn append(&self, request: Request<message::AppendRequest>) -> Result<Response<message::AppendReply>, Status> {
         let request = request.into_inner();
         self.check_target(&request.cluster_id, request.target)?;
         let vote = vote(request.vote)?;
@@ -128,13 +125,13 @@ impl raft_server::Raft for RaftService {
     }
 
     async fn vote(&self, request: Request<message::VoteRequest>) -> Result<Response<message::VoteReply>, Status> {
-        let rpc = self.vote_request(request.into_inner()).await?;
+        let rpc = self.vote_request(request.into_inner())?;
         let reply = self.core.vote(rpc).await.map_err(stopped)?;
         Ok(vote_reply(&reply))
     }
 
     async fn pre_vote(&self, request: Request<message::VoteRequest>) -> Result<Response<message::VoteReply>, Status> {
-        let rpc = self.vote_request(request.into_inner()).await?;
+        let rpc = self.vote_request(request.into_inner())?;
         let reply = self.core.pre_vote(rpc).await.map_err(stopped)?;
         Ok(vote_reply(&reply))
     }

@@ -11,12 +11,7 @@ use tokio::sync::watch;
 use crate::{
     RaftFailure,
     log::Growth,
-    store::{
-        Applied, StateStore, StoreSnapshot,
-        checkpoint::StateCheckpoint,
-        folders::Folders,
-        image::ImageWriter,
-    },
+    store::{Applied, StateStore, StoreSnapshot, checkpoint::StateCheckpoint, folders::Folders, image::ImageWriter},
 };
 
 /// The state of one node. Shared by the state machine, readers and the peer service.
@@ -128,8 +123,7 @@ impl States {
         let number = View(&*store).revision().number;
         store.keep();
         self.folders.switch_to(store.path()).map_err(|error| self.folders.failure(&error))?;
-        let before =
-            std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), store);
+        let before = std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), store);
         before.retire();
         if let Some(last) = &applied.log_id {
             self.advanced(last.index, number);

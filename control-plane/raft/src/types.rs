@@ -33,7 +33,6 @@ pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct EncodedCommand(pub(crate) Bytes);
 
-
 impl fmt::Debug for EncodedCommand {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "command of {} bytes", self.0.len())
@@ -53,4 +52,3 @@ pub(crate) struct CommandReply {
     /// The number that data nodes see, after this command.
     pub(crate) number: u64,
 }
-

@@ -1,5 +1,7 @@
 //! Nodes of Raft in one process, over real sockets and disks.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
 mod harness;
 
 use std::time::Duration;
@@ -172,6 +174,7 @@ async fn a_node_far_behind_gets_the_state_and_then_the_log() {
     cluster.wait_applied(last).await;
     let rows = harness::rows(cluster.raft(leader));
     assert_eq!(harness::rows(cluster.raft(behind)), rows);
+    assert_ne!(harness::state_folder(&cluster.settings(behind)), "state-1");
     assert!(!harness::view_has_plan(&view, "after"));
     cluster.stop(behind).await;
     cluster.start(behind).await;
@@ -196,6 +199,7 @@ async fn a_new_node_gets_the_state_over_the_wire() {
     let last = cluster.propose(plan("after")).await.log_index;
     cluster.wait_applied(last).await;
     assert_eq!(harness::rows(cluster.raft(2)), harness::rows(cluster.raft(1)));
+    assert_ne!(harness::state_folder(&cluster.settings(2)), "state-1");
     assert!(harness::view_has_plan(&old, "p0") && !harness::view_has_plan(&old, "after"));
 }
 
@@ -207,7 +211,8 @@ async fn a_call_for_another_node_or_cluster_is_refused() {
     let channel = cluster.raft(1).peer_channel(1).await.unwrap();
     let mut client = RaftClient::new(channel);
     for (cluster_id, target) in [("another", 1), (harness::CLUSTER, 2)] {
-        let refused = client.read_index(ReadIndexRequest { cluster_id: cluster_id.to_owned(), target }).await.unwrap_err();
+        let refused =
+            client.read_index(ReadIndexRequest { cluster_id: cluster_id.to_owned(), target }).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{refused}");
     }
     let asked = ReadIndexRequest { cluster_id: harness::CLUSTER.to_owned(), target: 1 };

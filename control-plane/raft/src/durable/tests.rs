@@ -22,7 +22,8 @@ fn memberships() -> impl Strategy<Value = Membership> {
 fn entries() -> impl Strategy<Value = Entry> {
     let payload = prop_oneof![
         Just(EntryPayload::Blank),
-        proptest::collection::vec(any::<u8>(), 0..64).prop_map(|bytes| EntryPayload::Normal(EncodedCommand(bytes.into()))),
+        proptest::collection::vec(any::<u8>(), 0..64)
+            .prop_map(|bytes| EntryPayload::Normal(EncodedCommand(bytes.into()))),
         memberships().prop_map(EntryPayload::Membership),
     ];
     (log_ids(), payload).prop_map(|(log_id, payload)| Entry { log_id, payload })

@@ -23,8 +23,8 @@ use rocksdb::{DB, DBCompressionType, DBRecoveryMode, IteratorMode, Options, Read
 use sluice_proto::raft::LogIdentity;
 use tokio::sync::Notify;
 
-pub(crate) use self::{flush::FlushThread, reader::LogReader};
 use self::{flush::FlushQueue, tail::Tail};
+pub(crate) use self::{flush::FlushThread, reader::LogReader};
 use crate::{
     RaftFailure,
     durable::Durable,
@@ -75,6 +75,11 @@ impl Growth {
         }
     }
 
+    /// Whether it has grown past its limit since the last reset.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= self.limit
+    }
+
     /// Begins to count anew: a snapshot is being taken.
     pub(crate) fn reset(&self) {
         self.bytes.store(0, Ordering::Relaxed);
@@ -97,19 +102,14 @@ impl LogStore {
         cluster_id: &str,
         growth_bytes_max: u64,
     ) -> Result<(Self, FlushThread), RaftFailure> {
-        let storage =
-            |problem: String| RaftFailure::Storage { path: folder.to_owned(), problem };
+        let storage = |problem: String| RaftFailure::Storage { path: folder.to_owned(), problem };
         std::fs::create_dir_all(folder).map_err(|error| storage(error.to_string()))?;
         let db = DB::open(&options(), folder).map_err(|error| storage(error.to_string()))?;
         check_identity(&db, folder, raft_id, cluster_id)?;
         let position = read_position(&db).map_err(storage)?;
         let growth = Arc::new(Growth { limit: growth_bytes_max, ..Growth::default() });
-        let shared = Arc::new(Shared {
-            db,
-            tail: Mutex::new(Tail::new(TAIL_BYTES)),
-            position: Mutex::new(position),
-            growth,
-        });
+        let shared =
+            Arc::new(Shared { db, tail: Mutex::new(Tail::new(TAIL_BYTES)), position: Mutex::new(position), growth });
         let (flush, thread) = FlushQueue::start(shared.clone()).map_err(|error| storage(error.to_string()))?;
         Ok((Self { shared, flush }, thread))
     }
@@ -199,3 +199,6 @@ fn read_position(db: &DB) -> Result<Position, String> {
     };
     Ok(Position { vote, purged, last: last.or(purged) })
 }
+
+#[cfg(test)]
+mod tests;

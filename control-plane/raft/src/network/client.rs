@@ -3,7 +3,11 @@
 //! Promise: no call outlives its deadline; a peer that cannot be reached, or is not the one that is meant, is backed
 //! off from; an answer that makes no sense is an error, never a guess.
 
-use std::{future::Future, sync::Arc, time::{Duration, Instant}};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use openraft::{
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
@@ -59,7 +63,10 @@ impl PeerClient {
         match status.code() {
             Code::DeadlineExceeded | Code::Cancelled => self.timeout(action, limit),
             // Not there, not the node that is meant, or not one that serves Raft: asking again at once does not help.
-            Code::Unavailable | Code::FailedPrecondition | Code::Unauthenticated | Code::PermissionDenied
+            Code::Unavailable
+            | Code::FailedPrecondition
+            | Code::Unauthenticated
+            | Code::PermissionDenied
             | Code::Unimplemented => Unreachable::new(status).into(),
             _ => NetworkError::new(status).into(),
         }
@@ -77,13 +84,16 @@ impl PeerClient {
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let mut client = self.client(Lane::Urgent)?;
         let limit = option.hard_ttl();
-        let request = within(limit, message::VoteRequest {
-            cluster_id: self.network.cluster_id.clone(),
-            target: self.target,
-            vote: Some(rpc.vote.to_message()),
-            last_log_id: rpc.last_log_id.as_ref().map(Durable::to_message),
-            leadership_transfer: rpc.leadership_transfer,
-        });
+        let request = within(
+            limit,
+            message::VoteRequest {
+                cluster_id: self.network.cluster_id.clone(),
+                target: self.target,
+                vote: Some(rpc.vote.to_message()),
+                last_log_id: rpc.last_log_id.as_ref().map(Durable::to_message),
+                leadership_transfer: rpc.leadership_transfer,
+            },
+        );
         let reply = match kind {
             Ballot::Vote => self.within(RPCTypes::Vote, limit, client.vote(request)).await?,
             Ballot::PreVote => self.within(RPCTypes::Vote, limit, client.pre_vote(request)).await?,
@@ -128,15 +138,18 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let patience = if rpc.entries.is_empty() { Duration::ZERO } else { self.network.append_patience };
         let limit = option.hard_ttl().max(patience);
         let follows = rpc.prev_log_id.is_some();
-        let request = within(limit, message::AppendRequest {
-            cluster_id: self.network.cluster_id.clone(),
-            target: self.target,
-            vote: Some(rpc.vote.to_message()),
-            prev_log_id: rpc.prev_log_id.as_ref().map(Durable::to_message),
-            entries: rpc.entries.iter().map(Durable::to_message).collect(),
-            leader_commit: rpc.leader_commit.as_ref().map(Durable::to_message),
-            wall_ms: wall_ms(),
-        });
+        let request = within(
+            limit,
+            message::AppendRequest {
+                cluster_id: self.network.cluster_id.clone(),
+                target: self.target,
+                vote: Some(rpc.vote.to_message()),
+                prev_log_id: rpc.prev_log_id.as_ref().map(Durable::to_message),
+                entries: rpc.entries.iter().map(Durable::to_message).collect(),
+                leader_commit: rpc.leader_commit.as_ref().map(Durable::to_message),
+                wall_ms: wall_ms(),
+            },
+        );
         let sent = Instant::now();
         let reply = self.within(RPCTypes::AppendEntries, limit, client.append(request)).await?;
         self.network.records.heard(self.target, reply.wall_ms, sent.elapsed() / 2, Some(reply.free_bytes));
@@ -194,13 +207,16 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         use message::transfer_leader_reply::Refusal;
         let mut client = self.client(Lane::Urgent)?;
         let limit = option.hard_ttl();
-        let request = within(limit, message::TransferLeaderRequest {
-            cluster_id: self.network.cluster_id.clone(),
-            target: self.target,
-            from_leader: Some(rpc.from_leader().to_message()),
-            to_node_id: *rpc.to_node_id(),
-            last_log_id: rpc.last_log_id().map(Durable::to_message),
-        });
+        let request = within(
+            limit,
+            message::TransferLeaderRequest {
+                cluster_id: self.network.cluster_id.clone(),
+                target: self.target,
+                from_leader: Some(rpc.from_leader().to_message()),
+                to_node_id: *rpc.to_node_id(),
+                last_log_id: rpc.last_log_id().map(Durable::to_message),
+            },
+        );
         let reply = self.within(RPCTypes::TransferLeader, limit, client.transfer_leader(request)).await?;
         Ok(match reply.refusal {
             None => Ok(()),
@@ -225,9 +241,7 @@ fn append_answer(
     Ok(match reply.kind {
         Some(Kind::Success(_)) => AppendEntriesResponse::Success,
         Some(Kind::Conflict(_)) if follows => AppendEntriesResponse::Conflict,
-        Some(Kind::HigherVote(vote)) => {
-            AppendEntriesResponse::HigherVote(Vote::from_message(vote).map_err(nonsense)?)
-        }
+        Some(Kind::HigherVote(vote)) => AppendEntriesResponse::HigherVote(Vote::from_message(vote).map_err(nonsense)?),
         Some(Kind::PartialSuccess(last)) => {
             AppendEntriesResponse::PartialSuccess(Some(LogId::from_message(last).map_err(nonsense)?))
         }

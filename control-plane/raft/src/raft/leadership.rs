@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use openraft::{ServerState, async_runtime::{Instant as _, WatchReceiver}, vote::RaftLeaderId};
+use openraft::{
+    ServerState,
+    async_runtime::{Instant as _, WatchReceiver},
+    vote::RaftLeaderId,
+};
 use tokio::sync::watch;
 use tracing::info;
 

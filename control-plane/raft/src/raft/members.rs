@@ -17,6 +17,8 @@ use crate::{RaftFailure, types::TypeConfig};
 
 /// A learner this many entries behind has caught up: fewer than a busy second has.
 const CAUGHT_UP_ENTRIES: u64 = 512;
+/// A change that takes longer is given up waiting for.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the leader looks at a learner that is catching up.
 const LEARNER_EVERY: Duration = Duration::from_millis(100);
 
@@ -71,8 +73,8 @@ impl Raft {
         if metrics_of(&self.inner.core).membership_config.get_node(&raft_id).is_some_and(|node| node.addr == address) {
             return Ok(());
         }
-        let added = self.inner.core.add_learner(raft_id, BasicNode::new(address), false).await;
-        added.map(drop).map_err(refused)?;
+        let added = self.inner.core.add_learner(raft_id, BasicNode::new(address), false);
+        within(added).await?.map(drop).map_err(refused)?;
         info!(learner = raft_id, address, "raft member added");
         Ok(())
     }
@@ -90,7 +92,7 @@ impl Inner {
     async fn promote(&self, raft_id: u64) -> Result<(), RaftFailure> {
         let _one_at_a_time = self.changing.lock().await;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([raft_id]));
-        self.core.change_membership(change, true).await.map(drop).map_err(refused)?;
+        within(self.core.change_membership(change, true)).await?.map(drop).map_err(refused)?;
         info!(voter = raft_id, "raft member promoted");
         Ok(())
     }
@@ -125,7 +127,8 @@ struct Learners {
 fn learners(core: &Core) -> Learners {
     let metrics = metrics_of(core);
     let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
-    let mut learners = metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).peekable();
+    let mut learners =
+        metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).peekable();
     let waiting = metrics.state.is_leader() && learners.peek().is_some();
     let last = metrics.last_log_index.unwrap_or_default();
     let near = |id: &u64| matched(&metrics, *id).is_some_and(|matched| matched + CAUGHT_UP_ENTRIES >= last);
@@ -139,6 +142,13 @@ fn matched(metrics: &RaftMetrics<TypeConfig>, raft_id: u64) -> Option<u64> {
 /// A copy: the borrow must not be held across an await.
 fn metrics_of(core: &Core) -> RaftMetrics<TypeConfig> {
     core.metrics().borrow_watched().clone()
+}
+
+/// Waits for a change of members, but not for ever: without a quorum it has no end.
+async fn within<T>(change: impl Future<Output = T>) -> Result<T, RaftFailure> {
+    tokio::time::timeout(CHANGE_TIMEOUT, change).await.map_err(|_| RaftFailure::Members {
+        problem: format!("no quorum agreed within {} s; it may do so later", CHANGE_TIMEOUT.as_secs()),
+    })
 }
 
 fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> RaftFailure {

@@ -49,7 +49,9 @@ impl Raft {
                     leader_id
                 }
                 // Whether the entry survives the change of leaders is not known here.
-                Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => return Err(ProposeFailure::Timeout),
+                Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
+                    return Err(ProposeFailure::Timeout);
+                }
                 Err(RaftError::APIError(
                     ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_),
                 )) => unreachable!("a command neither changes members nor has preconditions of raft's"),
@@ -64,6 +66,7 @@ impl Raft {
     /// Waits a moment, or until leadership changes. False when the deadline came first.
     pub(super) async fn wait_for_leader(&self, deadline: tokio::time::Instant) -> bool {
         let mut leadership = self.leadership();
+        leadership.mark_unchanged();
         // Cancel-safe: what was missed is tried anyway.
         tokio::select! {
             () = tokio::time::sleep_until(deadline) => false,

@@ -37,13 +37,14 @@ impl Upkeep {
         let mut last = Instant::now();
         let mut tick = tokio::time::interval(TICK);
         loop {
-            // Cancel-safe: a growth that was told of stays told until it is waited for again, a tick that is missed
-            // comes at the next.
-            let grown = tokio::select! {
-                () = self.growth.exceeded() => true,
-                _ = tick.tick() => false,
-            };
+            // Cancel-safe: both are looked at anew below.
+            tokio::select! {
+                () = self.growth.exceeded() => {}
+                _ = tick.tick() => {}
+            }
             self.network.records.measure_disk();
+            // It stays so until a checkpoint begins; openraft takes one at a time and forgets what else is asked.
+            let grown = self.growth.is_exceeded();
             if grown || (last.elapsed() >= self.interval && self.has_news()) {
                 last = Instant::now();
                 info!(grown, "raft snapshot asked for");

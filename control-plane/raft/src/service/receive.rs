@@ -46,7 +46,8 @@ pub(super) async fn state(
     loop {
         match next(chunks).await? {
             Some(Kind::Rows(rows)) => {
-                image = blocking(move || image.add(rows.rows).map(|()| image).map_err(|error| error.to_string())).await?;
+                image =
+                    blocking(move || image.add(rows.rows).map(|()| image).map_err(|error| error.to_string())).await?;
             }
             Some(Kind::End(end)) => return finish(image, meta, end.rows, end.hash.to_vec()).await,
             Some(Kind::Begin(_)) | None => {

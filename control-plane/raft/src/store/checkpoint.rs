@@ -4,11 +4,7 @@
 //! up to there. It is removed when a newer one has taken its place and nobody sends it any more.
 //! Absent: what travels (`image`).
 
-use std::{
-    fs, io,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, io, path::Path, sync::Arc};
 
 use rocksdb::{DB, checkpoint::Checkpoint};
 
@@ -17,10 +13,7 @@ use super::{
     folders::{Folder, Folders, sync, sync_files},
     options, read_applied,
 };
-use crate::{
-    durable::snapshot_name,
-    types::SnapshotMeta,
-};
+use crate::{durable::snapshot_name, types::SnapshotMeta};
 
 /// A whole, synced checkpoint.
 pub(crate) struct StateCheckpoint {

@@ -101,7 +101,10 @@ impl ImageWriter {
         let mut batch = WriteBatch::default();
         for row in &rows {
             if row.key.first().is_none_or(|first| *first == OWN) {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "expected rows of the state, found another key"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "expected rows of the state, found another key",
+                ));
             }
             self.tally.add(row);
             batch.put(&row.key, &row.value);

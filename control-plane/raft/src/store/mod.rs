@@ -71,8 +71,7 @@ impl StateStore {
 
     /// How far this store has come.
     pub(crate) fn applied(&self) -> Result<Applied, RaftFailure> {
-        read_applied(&self.db)
-            .map_err(|problem| RaftFailure::Storage { path: self.path().to_owned(), problem })
+        read_applied(&self.db).map_err(|problem| RaftFailure::Storage { path: self.path().to_owned(), problem })
     }
 
     /// Takes over what entries up to `applied` wrote, at once.

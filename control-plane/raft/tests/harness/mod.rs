@@ -7,9 +7,7 @@ use std::{
 };
 
 use sluice_identity::{Dialer, Door, Identity, Listener, NodeRole, PeerLayer, Plaintext, grpc_server};
-use sluice_proto::raft::{
-    Change, Command, FoundCluster, PutRow, RowChange, RowRef, Stamp, Table, command, row_change,
-};
+use sluice_proto::raft::{Change, Command, FoundCluster, PutRow, RowChange, RowRef, Stamp, Table, command, row_change};
 use sluice_raft::{ProposeFailure, Proposed, Raft, RaftFailure, RaftSettings, StoreSnapshot};
 use sluice_state::{Tables, View};
 use tempfile::TempDir;
@@ -220,4 +218,9 @@ pub(crate) fn snapshots(settings: &RaftSettings) -> usize {
     let folder: &Path = &settings.data_dir.join("raft/snapshots");
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     names.filter(|name| name != "building").count()
+}
+
+/// The name of the state folder in use: `state-1` until a state is received.
+pub(crate) fn state_folder(settings: &RaftSettings) -> String {
+    std::fs::read_to_string(settings.data_dir.join("raft/state/CURRENT")).unwrap().trim_end().to_owned()
 }

@@ -1,0 +1,89 @@
+use openraft::{
+    EntryPayload, RaftLogReader,
+    impls::leader_id_adv::LeaderId,
+    storage::{IOFlushed, RaftLogStorage, RaftLogStorageExt},
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::types::EncodedCommand;
+
+fn id(term: u64, index: u64) -> LogId {
+    LogId::new(LeaderId { term, node_id: 1 }, index)
+}
+
+fn entry(term: u64, index: u64, bytes: usize) -> Entry {
+    Entry { log_id: id(term, index), payload: EntryPayload::Normal(EncodedCommand(vec![7; bytes].into())) }
+}
+
+fn open(home: &TempDir) -> (LogStore, FlushThread) {
+    LogStore::open(home.path(), 1, "cluster", 1_000).unwrap()
+}
+
+async fn indexes(log: &LogStore) -> Vec<u64> {
+    let entries = log.reader().try_get_log_entries(0..1_000).await.unwrap();
+    entries.iter().map(|entry| entry.log_id.index).collect()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_reopening() {
+    let home = tempfile::tempdir().unwrap();
+    let vote = Vote { leader_id: LeaderId { term: 3, node_id: 2 }, committed: false };
+    {
+        let (mut log, flush) = open(&home);
+        assert!(log.is_pristine());
+        log.blocking_append((1..=9).map(|index| entry(1, index, 10))).await.unwrap();
+        log.save_vote(&vote).await.unwrap();
+        log.truncate_after(Some(id(1, 7))).await.unwrap();
+        log.blocking_append([entry(3, 8, 10)]).await.unwrap();
+        log.purge(id(1, 2)).await.unwrap();
+        flush.stop().await;
+    }
+    let (mut log, _flush) = open(&home);
+    assert!(!log.is_pristine());
+    assert_eq!(indexes(&log).await, [3, 4, 5, 6, 7, 8]);
+    assert_eq!(log.reader().read_vote().await.unwrap(), Some(vote));
+    let state = log.get_log_state().await.unwrap();
+    assert_eq!((state.last_purged_log_id, state.last_log_id), (Some(id(1, 2)), Some(id(3, 8))));
+}
+
+#[tokio::test]
+async fn an_entry_is_readable_before_it_is_on_disk() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut log, _flush) = open(&home);
+    for index in 1..=50 {
+        log.append([entry(1, index, 100)], IOFlushed::noop()).await.unwrap();
+        assert_eq!(indexes(&log).await.last(), Some(&index));
+    }
+}
+
+#[tokio::test]
+async fn reads_for_replication_are_bounded_on_disk_and_in_memory() {
+    let home = tempfile::tempdir().unwrap();
+    {
+        let (mut log, flush) = open(&home);
+        log.blocking_append((1..=6).map(|index| entry(1, index, 1 << 20))).await.unwrap();
+        assert_eq!(log.reader().limited_get_log_entries(2, 7).await.unwrap().len(), 1);
+        flush.stop().await;
+    }
+    let (mut log, _flush) = open(&home);
+    assert_eq!(log.reader().limited_get_log_entries(2, 7).await.unwrap().len(), 1);
+    log.blocking_append([entry(1, 7, 10), entry(1, 8, 10)]).await.unwrap();
+    assert_eq!(indexes(&log).await, [1, 2, 3, 4, 5, 6, 7, 8]);
+    let across = log.reader().limited_get_log_entries(6, 9).await.unwrap();
+    assert_eq!(across.iter().map(|entry| entry.log_id.index).collect::<Vec<_>>(), [6, 7, 8]);
+}
+
+#[tokio::test]
+async fn growth_is_told_once_past_the_limit() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut log, _flush) = open(&home);
+    let growth = log.growth();
+    log.blocking_append([entry(1, 1, 900)]).await.unwrap();
+    assert!(!growth.is_exceeded());
+    log.blocking_append([entry(1, 2, 900)]).await.unwrap();
+    growth.exceeded().await;
+    assert!(growth.is_exceeded());
+    growth.reset();
+    assert!(!growth.is_exceeded());
+}
