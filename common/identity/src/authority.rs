@@ -189,6 +189,7 @@ mod tests {
         let names = NodeNames { role: NodeRole::Data, node_id: "d1", hosts: &["10.0.0.1", "data-1.example"] };
         let signed = opened.sign(&request, &names).unwrap();
         assert_eq!(signed.serial.len(), 32);
+        assert_eq!(signed.serial, crate::tls::serial_of(&signed.pem).unwrap());
         assert!(signed.pem.contains("BEGIN CERTIFICATE"));
     }
 

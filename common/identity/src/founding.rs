@@ -46,8 +46,6 @@ pub struct Founding {
     pub operator_token: Secret<String>,
     /// The first command of the cluster's log.
     pub command: FoundCluster,
-    /// Hex serial of the founder's certificate; empty in plaintext.
-    pub certificate_serial: String,
 }
 
 /// Makes a cluster id, a generation, the cluster CA and key, the lookup key and the first operator's token.
@@ -70,7 +68,6 @@ pub fn found(request: FoundingRequest<'_>) -> Result<Founding, IdentityFailure> 
     };
     let mut identity = Identity::plaintext(&command.cluster_id, NodeRole::Control, &node_id);
     identity.raft_id = Some(FOUNDER_RAFT_ID);
-    let mut certificate_serial = String::new();
     let now_ms = match request {
         FoundingRequest::Plaintext { now_ms } => {
             command.plaintext = true;
@@ -84,12 +81,11 @@ pub fn found(request: FoundingRequest<'_>) -> Result<Founding, IdentityFailure> 
             command.ca_certificate_pem = authority.ca_pem().to_owned();
             let ca_pem = authority.ca_pem().to_owned();
             identity.trust = Trust::Tls { ca_pem, certificate_pem: signed.pem, key_pem };
-            certificate_serial = signed.serial;
             now_ms
         }
     };
     command.stamp = Some(Stamp { actor: "bootstrap".to_owned(), time_ms: now_ms, request: None });
-    Ok(Founding { identity, cluster_key, operator_token, command, certificate_serial })
+    Ok(Founding { identity, cluster_key, operator_token, command })
 }
 
 /// A new node id: 10 characters of `a-z2-7`, 50 random bits; the cluster checks that it is new.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IdentityFailure, NodeRole, Secret, files, write_public, write_secret};
+use crate::{IdentityFailure, NodeRole, Secret, files, tls::serial_of, write_public, write_secret};
 
 /// Name of the file in a node's identity folder that says who the node is; written last, so that it proves the rest.
 const IDENTITY_FILE: &str = "identity.json";
@@ -73,6 +73,17 @@ impl Identity {
     /// Whether this cluster runs without certificates.
     pub fn is_plaintext(&self) -> bool {
         matches!(self.trust, Trust::Plaintext)
+    }
+
+    /// Hex of its certificate's serial number; empty in plaintext.
+    ///
+    /// # Errors
+    /// `Certificate` when the certificate cannot be read.
+    pub fn certificate_serial(&self) -> Result<String, IdentityFailure> {
+        match &self.trust {
+            Trust::Plaintext => Ok(String::new()),
+            Trust::Tls { certificate_pem, .. } => serial_of(certificate_pem),
+        }
     }
 
     /// Reads the identity kept in `folder`; `None` when there is none yet.

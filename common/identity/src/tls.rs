@@ -113,6 +113,16 @@ pub(crate) fn cluster_of_ca(ca_pem: &str) -> Result<String, IdentityFailure> {
     }
 }
 
+/// Hex of the serial number of the first certificate in `pem`.
+pub(crate) fn serial_of(pem: &str) -> Result<String, IdentityFailure> {
+    const WHAT: &str = "the node's certificate";
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| IdentityFailure::certificate(WHAT, format!("expected PEM: {error}")))?;
+    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(&certificate)
+        .map_err(|error| IdentityFailure::certificate(WHAT, error))?;
+    Ok(parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// What follows `sluice://` in the one such URI of a certificate.
 fn sluice_uri(certificate: &CertificateDer<'_>, what: &'static str) -> Result<String, IdentityFailure> {
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate)
