@@ -3,6 +3,8 @@
 //! The one process-wide thing of Sluice. Binaries call it once; libraries and tests never do. Lines of a node carry its
 //! `node_id` through the span that the node runs in.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// The form of log lines.
@@ -51,7 +53,8 @@ pub fn init_tracing(format: LogFormat, filter: &str) -> Result<(), TracingFailur
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| TracingFailure::Filter { filter: filter.to_owned(), reason: error.to_string() })?;
     let registry = tracing_subscriber::registry().with(filter);
-    let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     match format {
         LogFormat::Text => registry.with(output).try_init(),
         LogFormat::Json => registry.with(output.json().flatten_event(true)).try_init(),
