@@ -25,7 +25,6 @@ impl Backend {
 
     /// Passes `verb` at `path` on to the same path of the backend.
     pub(crate) fn integration(&self, path: &PathTemplate<'_>, verb: &str) -> Integration {
-        let path_text = if path.segments.is_empty() { "/".to_owned() } else { path.to_string() };
         let request_parameters = path
             .variables()
             .map(|name| (format!("integration.request.path.{name}"), format!("method.request.path.{name}")))
@@ -34,7 +33,7 @@ impl Backend {
             r#type: "HTTP_PROXY".to_owned(),
             http_method: Some(verb.to_owned()),
             // A greedy variable is named without its plus in the backend's URI.
-            uri: Some(format!("{}{}", self.base, path_text.replace("+}", "}"))),
+            uri: Some(format!("{}{}", self.base, path.to_string().replace("+}", "}"))),
             request_parameters,
             ..Integration::default()
         }

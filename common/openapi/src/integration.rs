@@ -8,7 +8,8 @@ use sluice_proto::model::{Integration, IntegrationResponse, TlsConfig};
 
 use crate::node::Node;
 
-const FIELD: &str = "x-amazon-apigateway-integration";
+/// Where an operation has its integration.
+pub(crate) const FIELD: &str = "x-amazon-apigateway-integration";
 /// Fields that only HTTP APIs have; a REST API has nowhere to keep them.
 const OF_HTTP_APIS: [&str; 3] = ["payloadFormatVersion", "integrationSubtype", "responseTransferMode"];
 const TYPES: [&str; 5] = ["HTTP", "HTTP_PROXY", "AWS", "AWS_PROXY", "MOCK"];
@@ -22,11 +23,10 @@ pub(crate) fn read(operation: &Node<'_>) -> Option<Integration> {
             field.warn("field-ignored", format!("`{key}` belongs to HTTP APIs and is ignored"), "leave it out");
         }
     }
-    let kind = kind(&node)?;
     Some(Integration {
-        http_method: required_unless_mock(&node, "httpMethod", &kind).map(|verb| verb.to_ascii_uppercase()),
-        uri: required_unless_mock(&node, "uri", &kind),
-        r#type: kind,
+        r#type: kind(&node)?,
+        http_method: node.text("httpMethod").map(|verb| verb.to_ascii_uppercase()),
+        uri: node.text("uri"),
         connection_type: node.text("connectionType"),
         connection_id: node.text("connectionId"),
         credentials: node.text("credentials"),
@@ -56,15 +56,6 @@ fn kind(node: &Node<'_>) -> Option<String> {
     let message = format!("expected http_proxy, mock, http, aws_proxy or aws, found `{text}`");
     node.error("integration-invalid", message, "correct `type`");
     None
-}
-
-fn required_unless_mock<'d>(node: &Node<'d>, key: &'d str, kind: &str) -> Option<String> {
-    let found = node.text(key);
-    if found.is_none() && kind != "MOCK" {
-        let message = format!("expected `{key}`: an integration of type {kind} needs it");
-        node.error("integration-invalid", message, "add it");
-    }
-    found
 }
 
 /// The file keys responses by the pattern that selects them, the model by their status.

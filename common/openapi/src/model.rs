@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use sluice_model::check;
 use sluice_proto::model::Model;
 
 use crate::{
@@ -49,7 +50,7 @@ impl<'d> Models<'d> {
             let name = models.components[component].clone();
             let text = models.text(node);
             let title = node.value.get("description").and_then(|text| text.as_str()).map(str::to_owned);
-            models.add(name, title, text);
+            models.add(node, name, title, text);
         }
         models
     }
@@ -119,7 +120,7 @@ impl<'d> Models<'d> {
         }
         let name = self.names.strip(&format!("{}{role}", self.operation));
         self.in_place.insert(text.clone(), name.clone());
-        self.add(name.clone(), None, text);
+        self.add(schema, name.clone(), None, text);
         Some(name)
     }
 
@@ -130,8 +131,8 @@ impl<'d> Models<'d> {
         })
     }
 
-    fn add(&mut self, name: String, description: Option<String>, schema: String) {
-        self.documents.push(Model {
+    fn add(&mut self, node: &Node<'d>, name: String, description: Option<String>, schema: String) {
+        let model = Model {
             level: LEVEL,
             id: String::new(),
             api_id: String::new(),
@@ -139,7 +140,9 @@ impl<'d> Models<'d> {
             description,
             schema: Some(schema),
             content_type: Some(CONTENT_TYPE.to_owned()),
-        });
+        };
+        node.absorb(check::model::check(&model));
+        self.documents.push(model);
     }
 
     /// All of them, by name.

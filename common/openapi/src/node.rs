@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, rc::Rc};
 
 use serde_json::{Map, Value};
+use sluice_model::Diagnostics;
 
 use crate::problems::Problems;
 
@@ -118,6 +119,13 @@ impl<'d> Node<'d> {
 
     pub(crate) fn warn(&self, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
         self.document.problems.warn(code, self.at(), message, hint);
+    }
+
+    /// Reports what is wrong with the document made of this node, as the model's own checks found it.
+    pub(crate) fn absorb(&self, found: Diagnostics) {
+        if !found.is_empty() {
+            self.document.problems.absorb(&self.at(), found);
+        }
     }
 
     fn wrong_type(&self, expected: &str) {

@@ -1,5 +1,6 @@
 //! One operation of a path to one method.
 
+use sluice_model::{Diagnostics, check};
 use sluice_proto::model::Method;
 
 use crate::{
@@ -49,7 +50,7 @@ impl Operations<'_> {
             method_integration = Some(backend.integration(path, verb));
             parameters.require_path_variables(path);
         }
-        Method {
+        let method = Method {
             level: LEVEL,
             api_id: String::new(),
             resource_id: path.to_string(),
@@ -61,8 +62,21 @@ impl Operations<'_> {
             method_responses: response::read(operation, models),
             method_integration,
             ..authorized(authorization)
-        }
+        };
+        operation.absorb(places_in_file(check::method::check(&method)));
+        method
     }
+}
+
+/// The integration under the name that a file has for it.
+fn places_in_file(found: Diagnostics) -> Diagnostics {
+    let renamed = found.into_iter().map(|mut diagnostic| {
+        if let Some(rest) = diagnostic.at.strip_prefix("methodIntegration") {
+            diagnostic.at = format!("{}{rest}", integration::FIELD);
+        }
+        diagnostic
+    });
+    renamed.collect()
 }
 
 fn authorized(authorization: Authorization) -> Method {

@@ -1,21 +1,21 @@
-//! The template of a path: literal segments and variables.
+//! The template of a path: literal segments and variables, by the model's own rule for path parts.
 
-use sluice_model::limits::{PATH_CHARS_MAX, PATH_SEGMENTS_MAX};
-
-/// A segment of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Segment<'d> {
-    Literal(&'d str),
-    /// `{name}`: one segment.
-    Variable(&'d str),
-    /// `{name+}`: one or more segments, at the end only.
-    Greedy(&'d str),
-}
+use sluice_model::{
+    check::resource::{Segment, parse_path_part},
+    limits::{PATH_CHARS_MAX, PATH_SEGMENTS_MAX},
+};
 
 /// A path that the model can express.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PathTemplate<'d> {
-    pub(crate) segments: Vec<Segment<'d>>,
+    pub(crate) parts: Vec<Part<'d>>,
+}
+
+/// A segment of a path, as it is written and as it is understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part<'d> {
+    pub(crate) text: &'d str,
+    segment: Segment<'d>,
 }
 
 /// Why a path cannot be expressed.
@@ -39,37 +39,37 @@ impl<'d> PathTemplate<'d> {
             return Err(wrong("expected a path that begins with `/`", "add the slash"));
         };
         if rest.is_empty() {
-            return Ok(Self { segments: Vec::new() });
+            return Ok(Self { parts: Vec::new() });
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if path.len() > PATH_CHARS_MAX || rest.split('/').count() > PATH_SEGMENTS_MAX {
             let message = format!("expected at most {PATH_CHARS_MAX} characters and {PATH_SEGMENTS_MAX} segments");
             return Err(wrong(&message, "shorten the path"));
         }
-        let segments = rest.split('/').map(segment).collect::<Result<Vec<_>, _>>()?;
-        if segments.iter().rev().skip(1).any(|segment| matches!(segment, Segment::Greedy(_))) {
+        let parts = rest.split('/').map(part).collect::<Result<Vec<_>, _>>()?;
+        if parts.iter().rev().skip(1).any(|part| matches!(part.segment, Segment::Greedy(_))) {
             return Err(wrong("a greedy variable `{name+}` must be the last segment", "drop what follows, or the `+`"));
         }
-        let names = segments.iter().filter_map(Segment::variable).collect::<Vec<_>>();
+        let names = parts.iter().filter_map(Part::variable).collect::<Vec<_>>();
         if let Some(name) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name)) {
             return Err(wrong(&format!("the variable `{name}` is used twice"), "name each variable once"));
         }
-        Ok(Self { segments })
+        Ok(Self { parts })
     }
 
     /// The names of the variables, left to right.
     pub(crate) fn variables(&self) -> impl Iterator<Item = &'d str> + '_ {
-        self.segments.iter().filter_map(Segment::variable)
+        self.parts.iter().filter_map(Part::variable)
     }
 
-    /// The path of each prefix, from `/` to the whole, with the segment that ends it.
-    pub(crate) fn prefixes(&self) -> impl Iterator<Item = (String, Option<&Segment<'d>>)> + '_ {
-        (0..=self.segments.len()).map(|length| (joined(&self.segments[..length]), self.segments[..length].last()))
+    /// The path of each prefix, from `/` to the whole, with the part that ends it.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = (String, Option<Part<'d>>)> + '_ {
+        (0..=self.parts.len()).map(|length| (joined(&self.parts[..length]), self.parts[..length].last().copied()))
     }
 
     /// The path with every name left out: two paths of one shape match the same requests.
     pub(crate) fn shape(&self) -> String {
-        self.segments.iter().fold(String::new(), |shape, segment| match segment {
+        self.parts.iter().fold(String::new(), |shape, part| match part.segment {
             Segment::Literal(text) => shape + "/" + text,
             Segment::Variable(_) => shape + "/{}",
             Segment::Greedy(_) => shape + "/{+}",
@@ -79,92 +79,55 @@ impl<'d> PathTemplate<'d> {
 
 impl std::fmt::Display for PathTemplate<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&joined(&self.segments))
+        out.write_str(&joined(&self.parts))
     }
 }
 
-impl std::fmt::Display for Segment<'_> {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Segment::Literal(text) => out.write_str(text),
-            Segment::Variable(name) => write!(out, "{{{name}}}"),
-            Segment::Greedy(name) => write!(out, "{{{name}+}}"),
-        }
-    }
-}
-
-impl<'d> Segment<'d> {
+impl<'d> Part<'d> {
+    /// The name of the variable that this part is.
     pub(crate) fn variable(&self) -> Option<&'d str> {
-        match self {
+        match self.segment {
             Segment::Literal(_) => None,
             Segment::Variable(name) | Segment::Greedy(name) => Some(name),
         }
     }
 }
 
-fn joined(segments: &[Segment<'_>]) -> String {
-    if segments.is_empty() {
+fn joined(parts: &[Part<'_>]) -> String {
+    if parts.is_empty() {
         return "/".to_owned();
     }
-    segments.iter().fold(String::new(), |path, segment| format!("{path}/{segment}"))
+    parts.iter().fold(String::new(), |path, part| path + "/" + part.text)
 }
 
-fn segment(text: &str) -> Result<Segment<'_>, PathProblem<'_>> {
-    if text.is_empty() {
-        return Err(wrong("a path must not hold an empty segment `//`", "leave it out"));
+fn part(text: &str) -> Result<Part<'_>, PathProblem<'_>> {
+    if let Some(segment) = parse_path_part(text) {
+        return Ok(Part { text, segment });
     }
-    if !text.contains(['{', '}']) {
-        let fits = text.bytes().all(is_path_byte);
-        let hint = "a segment holds letters, digits and -._~!$&'()*+,;=:@%";
-        return if fits {
-            Ok(Segment::Literal(text))
-        } else {
-            Err(wrong(&format!("the segment `{text}` holds a character that a path cannot"), hint))
-        };
+    if is_mixed(text) {
+        return Err(PathProblem::Mixed(text));
     }
-    let Some(inner) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
-        return mixed(text);
-    };
-    if inner.contains(['{', '}']) {
-        return mixed(text);
-    }
-    let (name, is_greedy) = inner.strip_suffix('+').map_or((inner, false), |name| (name, true));
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte));
-    match (is_name, is_greedy) {
-        (false, _) => {
-            let hint = "a name holds letters, digits, `.`, `_`, `-` and `:`";
-            Err(wrong(&format!("`{text}` does not name a variable"), hint))
-        }
-        (true, true) => Ok(Segment::Greedy(name)),
-        (true, false) => Ok(Segment::Variable(name)),
-    }
+    let hint = "a segment is letters, digits and `._-:`, or one variable {name} or {name+}";
+    Err(wrong(&format!("`{text}` is no segment of a path"), hint))
 }
 
-/// A segment with text and variables, if its braces are balanced; else it is only wrong.
-fn mixed(text: &str) -> Result<Segment<'_>, PathProblem<'_>> {
+/// Whether a segment has variables beside text or other variables, well written as such.
+fn is_mixed(text: &str) -> bool {
+    let is_one = text.starts_with('{') && text.find('}') == Some(text.len() - 1);
     let mut is_open = false;
-    for character in text.chars() {
-        match character {
-            '{' if is_open => return Err(unbalanced(text)),
-            '}' if !is_open => return Err(unbalanced(text)),
-            '{' | '}' => is_open = !is_open,
-            _ => {}
+    let is_balanced = text.chars().all(|character| match character {
+        '{' | '}' if (character == '{') == is_open => false,
+        '{' | '}' => {
+            is_open = !is_open;
+            true
         }
-    }
-    if is_open { Err(unbalanced(text)) } else { Err(PathProblem::Mixed(text)) }
-}
-
-fn unbalanced(text: &str) -> PathProblem<'static> {
-    wrong(&format!("the braces of the segment `{text}` do not match"), "write a variable as `{name}`")
+        _ => true,
+    });
+    is_balanced && !is_open && !is_one && text.contains('{')
 }
 
 fn wrong(message: &str, hint: &'static str) -> PathProblem<'static> {
     PathProblem::Wrong { message: message.to_owned(), hint }
-}
-
-/// RFC 3986, section 3.3: `pchar`, with `%` for its escapes.
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte)
 }
 
 #[cfg(test)]

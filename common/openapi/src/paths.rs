@@ -12,7 +12,7 @@ use crate::{
     model::Models,
     node::{Document, Node},
     operation::Operations,
-    path::{PathProblem, PathTemplate, Segment},
+    path::{PathProblem, PathTemplate},
 };
 
 /// AWS's quota of resources of an API; ours is larger, so that it is only a warning.
@@ -98,15 +98,15 @@ impl Tree {
     fn insert(&mut self, template: &PathTemplate<'_>, entry: &Node<'_>) {
         let mut parent: Option<String> = None;
         for (path, last) in template.prefixes() {
-            if let (Some(parent), Some(segment @ (Segment::Variable(_) | Segment::Greedy(_)))) = (&parent, last) {
-                self.variables.entry(parent.clone()).or_default().insert(segment.to_string());
+            if let (Some(parent), Some(part)) = (&parent, last.filter(|part| part.variable().is_some())) {
+                self.variables.entry(parent.clone()).or_default().insert(part.text.to_owned());
             }
             self.resources.entry(path.clone()).or_insert_with(|| Resource {
                 level: LEVEL,
                 id: path.clone(),
                 api_id: String::new(),
                 parent_id: parent.take(),
-                path_part: last.map(ToString::to_string),
+                path_part: last.map(|part| part.text.to_owned()),
                 path: path.clone(),
             });
             parent = Some(path);

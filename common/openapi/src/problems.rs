@@ -26,6 +26,11 @@ impl Problems {
         self.push(Severity::Warning, code, at, message.into(), hint.into());
     }
 
+    /// Takes over what a check of a document found, below the place of the document.
+    pub(crate) fn absorb(&self, prefix: &str, found: Diagnostics) {
+        self.found.borrow_mut().absorb(prefix, found);
+    }
+
     /// Warns of each `(at, message)`; past the first few only how many there are.
     pub(crate) fn warn_of_each(&self, code: &'static str, each: Vec<(String, String)>, hint: &str) {
         let more = each.len().saturating_sub(LISTED_ONE_BY_ONE);

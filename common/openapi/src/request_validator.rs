@@ -1,5 +1,6 @@
 //! `x-amazon-apigateway-request-validators`, and which of them an operation uses.
 
+use sluice_model::check;
 use sluice_proto::model::RequestValidator;
 
 use crate::{LEVEL, node::Node};
@@ -16,13 +17,17 @@ pub(crate) struct Validators {
 
 impl Validators {
     pub(crate) fn read(root: &Node<'_>) -> Self {
-        let documents = root.entries_of(DEFINITIONS).into_iter().map(|(name, node)| RequestValidator {
-            level: LEVEL,
-            id: name.to_owned(),
-            api_id: String::new(),
-            name: name.to_owned(),
-            validate_request_body: node.flag("validateRequestBody"),
-            validate_request_parameters: node.flag("validateRequestParameters"),
+        let documents = root.entries_of(DEFINITIONS).into_iter().map(|(name, node)| {
+            let validator = RequestValidator {
+                level: LEVEL,
+                id: name.to_owned(),
+                api_id: String::new(),
+                name: name.to_owned(),
+                validate_request_body: node.flag("validateRequestBody"),
+                validate_request_parameters: node.flag("validateRequestParameters"),
+            };
+            node.absorb(check::request_validator::check(&validator));
+            validator
         });
         let mut validators = Self { documents: documents.collect(), default: None };
         validators.default = validators.named_by(root);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sluice_model::{Diagnostics, check};
 use sluice_proto::model::{EndpointConfiguration, RestApi};
 
 use crate::{
@@ -21,6 +22,17 @@ const READ: [&str; 9] = [
     "x-amazon-apigateway-request-validators",
     "x-amazon-apigateway-auth",
 ];
+/// Fields of the model, and where a file has them.
+const FIELDS: [(&str, &str); 8] = [
+    ("name", "info.title"),
+    ("description", "info.description"),
+    ("version", "info.version"),
+    ("apiKeySource", "x-amazon-apigateway-api-key-source"),
+    ("binaryMediaTypes", "x-amazon-apigateway-binary-media-types"),
+    ("minimumCompressionSize", "x-amazon-apigateway-minimum-compression-size"),
+    ("endpointConfiguration", ENDPOINT),
+    ("policy", "x-amazon-apigateway-policy"),
+];
 const ENDPOINT: &str = "x-amazon-apigateway-endpoint-configuration";
 
 /// The API of a file; `name` takes the place of its title.
@@ -34,7 +46,7 @@ pub(crate) fn read(root: &Node<'_>, name: Option<&str>) -> RestApi {
     }
     let endpoint =
         root.field(ENDPOINT).or_else(|| root.items_of("servers").into_iter().find_map(|server| server.field(ENDPOINT)));
-    RestApi {
+    let api = RestApi {
         level: LEVEL,
         name: title.unwrap_or_default(),
         description: info.as_ref().and_then(|info| info.text("description")),
@@ -48,7 +60,23 @@ pub(crate) fn read(root: &Node<'_>, name: Option<&str>) -> RestApi {
         root_resource_id: "/".to_owned(),
         tags: tags(root),
         ..RestApi::default()
-    }
+    };
+    let found = places_in_file(check::rest_api::check(&api)).into_iter();
+    // A missing name is reported above, with what to do about it.
+    root.absorb(found.filter(|diagnostic| !api.name.is_empty() || diagnostic.at != "info.title").collect());
+    api
+}
+
+/// Fields of the model under the names that a file has for them.
+fn places_in_file(found: Diagnostics) -> Diagnostics {
+    let renamed = found.into_iter().map(|mut diagnostic| {
+        let end = diagnostic.at.find(['.', '[']).unwrap_or(diagnostic.at.len());
+        let (field, rest) = diagnostic.at.split_at(end);
+        let known = FIELDS.iter().find(|(name, _)| *name == field);
+        diagnostic.at = known.map_or_else(|| diagnostic.at.clone(), |(_, place)| format!("{place}{rest}"));
+        diagnostic
+    });
+    renamed.collect()
 }
 
 fn endpoint_configuration(node: &Node<'_>) -> EndpointConfiguration {

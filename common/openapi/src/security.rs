@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use sluice_model::check;
 use sluice_proto::model::Authorizer;
 
 use crate::{
@@ -12,6 +13,8 @@ use crate::{
     node::{Dialect, Document, Node},
 };
 
+/// The authorizer type, and the authorization type of its methods.
+const COGNITO: &str = "COGNITO_USER_POOLS";
 const AUTHORIZER: &str = "x-amazon-apigateway-authorizer";
 const AUTH_TYPE: &str = "x-amazon-apigateway-authtype";
 const AUTH: &str = "x-amazon-apigateway-auth";
@@ -72,9 +75,9 @@ impl Schemes {
             let Some(authorizer) = authorizer(name, node, &definition) else {
                 return unenforced(node, format!("the authorizer of `{name}` could not be read"));
             };
-            let is_cognito = authorizer.r#type == "COGNITO_USER_POOLS";
+            let is_cognito = authorizer.r#type == COGNITO;
             self.authorizers.push(authorizer);
-            return Scheme::Authorizer(if is_cognito { "COGNITO_USER_POOLS" } else { "CUSTOM" });
+            return Scheme::Authorizer(if is_cognito { COGNITO } else { "CUSTOM" });
         }
         if text(AUTH_TYPE).eq_ignore_ascii_case("awsSigv4") {
             return Scheme::Iam;
@@ -123,7 +126,8 @@ impl Schemes {
             Some(Scheme::Authorizer(kind)) => {
                 asked.kind = kind;
                 asked.authorizer_id = Some(name.to_owned());
-                let listed = scopes.value.as_array().into_iter().flatten();
+                // Only these authorizers read scopes; OpenAPI wants the list empty elsewhere.
+                let listed = scopes.value.as_array().filter(|_| *kind == COGNITO).into_iter().flatten();
                 asked.scopes = listed.filter_map(|scope| scope.as_str().map(str::to_owned)).collect();
             }
             Some(Scheme::Unenforced { at, message }) => {
@@ -146,7 +150,7 @@ fn authorizer(name: &str, scheme: &Node<'_>, node: &Node<'_>) -> Option<Authoriz
     let kind = match node.text("type").unwrap_or_default().to_ascii_lowercase().as_str() {
         "token" => "TOKEN",
         "request" => "REQUEST",
-        "cognito_user_pools" => "COGNITO_USER_POOLS",
+        "cognito_user_pools" => COGNITO,
         other => {
             let message = format!("expected token, request or cognito_user_pools, found `{other}`");
             node.error("authorizer-invalid", message, "other types belong to HTTP APIs");
@@ -154,7 +158,7 @@ fn authorizer(name: &str, scheme: &Node<'_>, node: &Node<'_>) -> Option<Authoriz
         }
     };
     let header = scheme.text("name").map(|header| format!("method.request.header.{header}"));
-    Some(Authorizer {
+    let authorizer = Authorizer {
         level: LEVEL,
         id: name.to_owned(),
         api_id: String::new(),
@@ -168,5 +172,7 @@ fn authorizer(name: &str, scheme: &Node<'_>, node: &Node<'_>) -> Option<Authoriz
         identity_source: node.text("identitySource").or_else(|| header.filter(|_| kind != "REQUEST")),
         identity_validation_expression: node.text("identityValidationExpression"),
         authorizer_result_ttl_in_seconds: node.whole("authorizerResultTtlInSeconds"),
-    })
+    };
+    node.absorb(check::authorizer::check(&authorizer));
+    Some(authorizer)
 }
