@@ -145,7 +145,8 @@ fn params(cluster_id: &str, name: &str, until: SystemTime) -> Result<Certificate
 fn subject_names(cluster_id: &str, names: &NodeNames<'_>) -> Result<Vec<SanType>, IdentityFailure> {
     let mut found =
         vec![name(&dns_name(names.role, cluster_id))?, uri_name(&node_uri(cluster_id, names.role, names.node_id))?];
-    for host in names.hosts {
+    // Beside what it announces, a node is reached from its own machine: by curl for health, by grpcurl.
+    for host in names.hosts.iter().chain(&["localhost", "127.0.0.1", "::1"]) {
         let host = match host.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),
             Err(_) => name(host)?,
