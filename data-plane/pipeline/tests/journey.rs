@@ -1,0 +1,232 @@
+//! Phases against fakes: limits, snapshots and what is counted, without sockets.
+
+mod fixture;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fixture::{Api, Board, Rows, limited_stage, mock, stage};
+use http::StatusCode;
+use sluice_compile::ThrottleId;
+use sluice_integrate::{RequestBody, SystemRoots, UpstreamSettings, UpstreamTls, Upstreams};
+use sluice_pipeline::limits::{Buckets, CoreLimits, Demands, Limits, Throttled};
+use sluice_pipeline::tally::{CoreTally, summarise};
+use sluice_pipeline::{AnswerBody, Connection, Gateway, GatewaySettings};
+
+struct Rig {
+    gateway: Gateway,
+    tally: Arc<CoreTally>,
+}
+
+impl Rig {
+    fn new(board: Arc<Board>) -> Self {
+        Self::with(board, Box::new(CoreLimits::new(Arc::new(Buckets::new(Instant::now())))))
+    }
+
+    fn with(board: Arc<Board>, limits: Box<dyn Limits>) -> Self {
+        let tally = Arc::new(CoreTally::default());
+        let tls = UpstreamTls::load(SystemRoots::Ignored, &[]).unwrap();
+        let gateway = Gateway::new(sluice_pipeline::Parts {
+            settings: GatewaySettings::default(),
+            source: board,
+            limits,
+            upstreams: Upstreams::new(UpstreamSettings::default(), tls),
+            tally: Arc::clone(&tally),
+            seed: 1,
+        });
+        Self { gateway, tally }
+    }
+
+    async fn get(&self, path: &str, key: Option<&str>) -> http::Response<AnswerBody> {
+        let mut request = http::Request::get(path).header("host", "pets.execute-api.localhost");
+        if let Some(key) = key {
+            request = request.header("x-api-key", key);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let peer: SocketAddr = "127.0.0.1:50000".parse().unwrap();
+        self.gateway.answer(parts, Ok(RequestBody::empty()), &Connection::plaintext(peer, 8080)).await
+    }
+
+    async fn status(&self, path: &str, key: Option<&str>) -> u16 {
+        self.get(path, key).await.status().as_u16()
+    }
+
+    /// Counts of the stage `dev` of the API `pets`.
+    fn endings(&self) -> [u64; 6] {
+        let sums = summarise([&self.tally]);
+        sums.get(&Some(("pets".into(), "dev".into()))).map(|sum| sum.endings).unwrap_or_default()
+    }
+}
+
+fn on_a_core(test: impl AsyncFnOnce()) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test());
+}
+
+const KEY: &str = "enabled-key-000000000";
+
+fn pets() -> Api {
+    Api::new("pets")
+        .method("GET", "/pets", mock("200", "pets"))
+        .keyed_method("GET", "/keyed", mock("200", "keyed"))
+        .keyed_method("GET", "/other", mock("200", "other"))
+}
+
+#[test]
+fn a_stage_limit_answers_429_as_aws_does_and_is_counted() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        rows.deploy(&pets(), limited_stage(0.001, 2));
+        let rig = Rig::new(Board::of(&rows));
+        assert_eq!([rig.status("/dev/pets", None).await, rig.status("/dev/pets", None).await], [200, 200]);
+        let refused = rig.get("/dev/pets", None).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()["x-amzn-errortype"], "TooManyRequestsException");
+        assert!(!refused.headers().contains_key("retry-after"));
+        drop(refused);
+        assert_eq!(rig.endings(), [0, 2, 0, 1, 0, 0]);
+        assert_eq!(rig.tally.throttled_counts(), [0, 1, 0]);
+    });
+}
+
+#[test]
+fn each_method_has_its_own_bucket_of_the_stage_limit() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        rows.deploy(&pets(), limited_stage(0.001, 1)).plan("plan", &[("pets", "dev")], None);
+        rows.key("k1", KEY, true, &["plan"]);
+        let rig = Rig::new(Board::of(&rows));
+        assert_eq!([rig.status("/dev/pets", None).await, rig.status("/dev/pets", None).await], [200, 429]);
+        assert_eq!(rig.status("/dev/keyed", Some(KEY)).await, 200);
+    });
+}
+
+#[test]
+fn a_plan_counts_a_key_over_all_methods_and_not_where_no_key_is_needed() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        rows.deploy(&pets(), stage()).plan("plan", &[("pets", "dev")], Some((0.001, 2)));
+        rows.key("k1", KEY, true, &["plan"]);
+        let rig = Rig::new(Board::of(&rows));
+        assert_eq!([rig.status("/dev/keyed", Some(KEY)).await, rig.status("/dev/other", Some(KEY)).await], [200, 200]);
+        assert_eq!(rig.status("/dev/keyed", Some(KEY)).await, 429);
+        assert_eq!(rig.status("/dev/pets", Some(KEY)).await, 200);
+        assert_eq!(rig.tally.throttled_counts(), [1, 0, 0]);
+    });
+}
+
+#[test]
+fn a_bucket_stays_as_it_was_when_the_configuration_changes() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        rows.deploy(&pets(), limited_stage(0.001, 1));
+        let board = Board::of(&rows);
+        let rig = Rig::new(Arc::clone(&board));
+        assert_eq!(rig.status("/dev/pets", None).await, 200);
+        board.put(rows.serve(2));
+        assert_eq!(rig.status("/dev/pets", None).await, 429);
+    });
+}
+
+/// Remembers what was taken and given back; refuses what it is told to.
+#[derive(Default)]
+struct Script {
+    log: Rc<RefCell<Vec<(&'static str, Vec<ThrottleId>)>>>,
+    refuse_call: Option<usize>,
+}
+
+impl Limits for Script {
+    fn take(&self, _: Instant, demands: &Demands) -> Result<(), Throttled> {
+        let ids: Vec<_> = demands.iter().map(|demand| demand.id).collect();
+        let calls = self.log.borrow().iter().filter(|(what, _)| *what == "take").count();
+        self.log.borrow_mut().push(("take", ids));
+        if self.refuse_call == Some(calls) { Err(Throttled(ThrottleId(0))) } else { Ok(()) }
+    }
+
+    fn give_back(&self, demands: &Demands) {
+        self.log.borrow_mut().push(("give back", demands.iter().map(|demand| demand.id).collect()));
+    }
+}
+
+#[test]
+fn a_wrong_key_and_a_refusing_plan_give_the_stage_its_token_back() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        rows.deploy(&pets(), limited_stage(10.0, 10)).plan("plan", &[("pets", "dev")], Some((1.0, 1)));
+        rows.key("k1", KEY, true, &["plan"]);
+        for (key, refuse_call, expect) in [("wrong-key-000000000000", None, 403), (KEY, Some(1), 429)] {
+            let script = Script { refuse_call, ..Script::default() };
+            let log = Rc::clone(&script.log);
+            let rig = Rig::with(Board::of(&rows), Box::new(script));
+            assert_eq!(rig.status("/dev/keyed", Some(key)).await, expect);
+            let log = log.borrow();
+            let (taken, last) = (&log[0], &log[log.len() - 1]);
+            assert_eq!((last.0, &last.1), ("give back", &taken.1), "{log:?}");
+            assert_eq!(taken.1.len(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_node_without_a_configuration_says_so() {
+    on_a_core(async || {
+        let board = Arc::new(Board::default());
+        let rig = Rig::new(Arc::clone(&board));
+        assert_eq!(rig.status("/dev/pets", None).await, 503);
+        let mut rows = Rows::default();
+        board.put(rows.deploy(&pets(), stage()).serve(1));
+        assert_eq!(rig.status("/dev/pets", None).await, 200);
+    });
+}
+
+#[test]
+fn a_response_is_counted_when_its_body_is_dropped() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        let rig = Rig::new(Board::of(rows.deploy(&pets(), stage())));
+        let response = rig.get("/dev/pets", None).await;
+        assert_eq!(rig.endings(), [0; 6]);
+        drop(response);
+        assert_eq!(rig.endings(), [0, 1, 0, 0, 0, 0]);
+    });
+}
+
+#[test]
+fn a_body_that_is_announced_too_large_is_refused_unread() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        let rig = Rig::new(Board::of(rows.deploy(&pets(), stage())));
+        let (parts, ()) = http::Request::post("/dev/pets")
+            .header("host", "pets.execute-api.localhost")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let too_large = sluice_integrate::Fault::before_sending(sluice_integrate::FaultKind::BodyTooLarge, "");
+        let peer = Connection::plaintext("127.0.0.1:50000".parse().unwrap(), 8080);
+        let response = rig.gateway.answer(parts, Err(too_large), &peer).await;
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(response.headers()["x-amzn-errortype"], "RequestTooLargeException");
+    });
+}
+
+#[test]
+fn a_head_above_10240_bytes_is_refused() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        let rig = Rig::new(Board::of(rows.deploy(&pets(), stage())));
+        for (bytes, expect) in [(10_240 - 4 - 26 - 5, 200), (10_240 - 4 - 26 - 4, 431)] {
+            let (parts, ()) = http::Request::get("/dev/pets")
+                .header("host", "pets.execute-api.localhost")
+                .header("x-big", "b".repeat(bytes))
+                .body(())
+                .unwrap()
+                .into_parts();
+            let peer = Connection::plaintext("127.0.0.1:50000".parse().unwrap(), 8080);
+            let response = rig.gateway.answer(parts, Ok(RequestBody::empty()), &peer).await;
+            assert_eq!(response.status().as_u16(), expect);
+        }
+    });
+}
