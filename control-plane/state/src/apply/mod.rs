@@ -84,7 +84,7 @@ pub(crate) fn apply_within<T: Tables>(
     let progress = rows::progress(draft);
     let before = progress.number;
     let unrecorded =
-        |rejected: Box<Rejected>| Applied { outcome: refused(rejected), changes: ChangeSet { before, after: before } };
+        |rejected: Box<Rejected>| Applied { outcome: refused(*rejected), changes: ChangeSet { before, after: before } };
     let stamp = match stamp_of(command) {
         Ok(stamp) => stamp,
         Err(rejected) => return unrecorded(rejected),
@@ -108,7 +108,7 @@ pub(crate) fn apply_within<T: Tables>(
         Err(rejected) => {
             run.draft.forget();
             run.progress = progress;
-            refused(rejected)
+            refused(*rejected)
         }
     };
     run.progress.stamp_ms = stamp_ms;
@@ -122,8 +122,8 @@ pub(crate) fn apply_within<T: Tables>(
     Applied { outcome, changes: ChangeSet { before, after } }
 }
 
-fn refused(rejected: Box<Rejected>) -> Outcome {
-    Outcome { kind: Some(outcome::Kind::Rejected(*rejected)) }
+fn refused(rejected: Rejected) -> Outcome {
+    Outcome { kind: Some(outcome::Kind::Rejected(rejected)) }
 }
 
 /// The stamp that every command carries.

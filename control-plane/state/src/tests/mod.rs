@@ -1,0 +1,9 @@
+//! The state machine as a whole: rules case by case, and properties over random logs.
+
+mod cluster;
+mod cost;
+mod invariants;
+mod properties;
+mod rules;
+mod rules_of_apis;
+mod rules_of_requests;
