@@ -1,6 +1,9 @@
 //! `api`: create, list, get, delete, import, deploy.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -140,7 +143,8 @@ impl Command {
             Self::Import(import) => import.run(session).await,
             Self::Deploy { api, stage, description, wait } => {
                 let api_id = session.id_of(&API, &api).await?;
-                deploy(session, Deploy { api_id, stage_name: stage, description, ..Deploy::default() }, &wait).await
+                deploy_and_tell(session, Deploy { api_id, stage_name: stage, description, ..Deploy::default() }, &wait)
+                    .await
             }
         }
     }
@@ -148,36 +152,47 @@ impl Command {
 
 impl Import {
     async fn run(self, session: &Session) -> Result<(), Failure> {
-        let bytes = upload::read(&self.file)?;
         let api_id = match &self.update {
             Some(api) => Some(session.id_of(&API, api).await?),
             None => None,
         };
         let verb = if api_id.is_some() { "updated" } else { "created" };
         let start = ImportStart {
-            request_id: new_request_id(),
-            file_name: self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             name: self.name,
             api_id,
             mode: self.mode.map(|mode| if mode == Mode::Merge { "merge" } else { "overwrite" }.to_owned()),
             backend: self.backend,
-            size: bytes.len() as u64,
+            ..ImportStart::default()
         };
-        let bar = upload::bar(session.output);
-        let result = session
-            .client
-            .attempt(None, async |channel: Channel, _| {
-                let start = import_request::Kind::Start(start.clone());
-                let messages = upload::messages(start, &bytes, import_request::Kind::Chunk);
-                let stream = tokio_stream::iter(messages.into_iter().map(|kind| ImportRequest { kind: Some(kind) }));
-                let replies = ApisClient::new(channel).import(stream).await?.into_inner();
-                imported(replies, &bar).await
-            })
-            .await;
-        bar.finish_and_clear();
-        print_imported(session, verb, &result?);
+        let result = import(session, &self.file, start).await?;
+        session.output.warnings(&result.diagnostics);
+        session.output.either(&imported_json(&result), &imported_text(verb, &result));
         Ok(())
     }
+}
+
+/// Sends a file as `start` says; the rest of `start` is filled in here.
+pub(crate) async fn import(session: &Session, file: &Path, start: ImportStart) -> Result<ImportResult, Failure> {
+    let bytes = upload::read(file)?;
+    let start = ImportStart {
+        request_id: new_request_id(),
+        file_name: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        size: bytes.len() as u64,
+        ..start
+    };
+    let bar = upload::bar(session.output);
+    let result = session
+        .client
+        .attempt(None, async |channel: Channel, _| {
+            let start = import_request::Kind::Start(start.clone());
+            let messages = upload::messages(start, &bytes, import_request::Kind::Chunk);
+            let stream = tokio_stream::iter(messages.into_iter().map(|kind| ImportRequest { kind: Some(kind) }));
+            let replies = ApisClient::new(channel).import(stream).await?.into_inner();
+            imported(replies, &bar).await
+        })
+        .await;
+    bar.finish_and_clear();
+    result
 }
 
 /// Follows the progress of an import to its result.
@@ -196,56 +211,60 @@ async fn imported(mut replies: Streaming<ImportReply>, bar: &indicatif::Progress
     Err(Status::unavailable("the control node ended the import without a result"))
 }
 
-fn print_imported(session: &Session, verb: &str, result: &ImportResult) {
-    session.output.warnings(&result.diagnostics);
-    let revision = result.revision.as_ref();
-    let value = json!({
+fn imported_json(result: &ImportResult) -> Value {
+    json!({
         "id": result.api_id,
         "name": result.name,
         "resources": result.resources,
         "methods": result.methods,
         "models": result.models,
         "diagnostics": result.diagnostics.iter().map(diagnostic_json).collect::<Vec<_>>(),
-        "revision": revision.map(revision_json),
-    });
-    let ImportResult { api_id, name, resources, methods, models, .. } = result;
-    let at = revision.map(|revision| format!(" at revision {}", revision.number)).unwrap_or_default();
-    let text = format!("{verb} api {api_id} ({name}){at}: {resources} resources, {methods} methods, {models} models");
-    session.output.either(&value, &text);
+        "revision": result.revision.as_ref().map(revision_json),
+    })
 }
 
-/// Points a stage at a new deployment, or at the one that `deploy` names, and waits until it is served.
-pub(crate) async fn deploy(session: &Session, deploy: Deploy, wait: &Wait) -> Result<(), Failure> {
+fn imported_text(verb: &str, result: &ImportResult) -> String {
+    let ImportResult { api_id, name, resources, methods, models, revision, .. } = result;
+    let at = revision.as_ref().map(|revision| format!(" at revision {}", revision.number)).unwrap_or_default();
+    format!("{verb} api {api_id} ({name}){at}: {resources} resources, {methods} methods, {models} models")
+}
+
+/// Deploys and prints what came of it. What was committed is said even where it is not served in time.
+pub(crate) async fn deploy_and_tell(session: &Session, what: Deploy, wait: &Wait) -> Result<(), Failure> {
+    let (deployed, waited) = deploy(session, what, wait).await?;
+    session.output.either(&deployed.to_json(), &deployed.to_text());
+    waited
+}
+
+/// Points a stage at a new deployment, or at the one that `what` names, and waits until it is served.
+///
+/// Answers what was committed, and whether the wait ended well.
+///
+/// # Errors
+/// When nothing was committed, or that is not known.
+pub(crate) async fn deploy(
+    session: &Session,
+    what: Deploy,
+    wait: &Wait,
+) -> Result<(Deployed, Result<(), Failure>), Failure> {
     let began = Instant::now();
-    let (api_id, stage) = (deploy.api_id.clone(), deploy.stage_name.clone());
-    let named = deploy.deployment_id.clone();
-    let reply = session.change(vec![operation::Kind::Deploy(deploy)]).await?;
+    let (api_id, stage, named) = (what.api_id.clone(), what.stage_name.clone(), what.deployment_id.clone());
+    let reply = session.change(vec![operation::Kind::Deploy(what)]).await?;
     let made = reply.results.iter().map(stored_json).find_map(|document| {
         let field = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
         field("deploymentId").or_else(|| field("id"))
     });
-    let mut deployed = Deployed {
-        api_id,
-        stage,
-        deployment_id: named.or(made).unwrap_or_default(),
-        revision: reply.revision,
-        served: None,
-        milliseconds: 0,
+    let deployment_id = named.or(made).unwrap_or_default();
+    let (served, waited) = match wait.served(session, reply.revision.as_ref()).await {
+        Ok(served) => (served, Ok(())),
+        Err(failure) => (None, Err(failure)),
     };
-    let waited = wait.served(session, deployed.revision.as_ref()).await;
-    deployed.milliseconds = began.elapsed().as_millis();
-    let (served, failure) = match waited {
-        Ok(served) => (served, None),
-        Err(failure) => (None, Some(failure)),
-    };
-    deployed.served = served;
-    // What was committed is said even where it is not served in time.
-    session.output.either(&deployed.to_json(), &deployed.to_text());
-    failure.map_or(Ok(()), Err)
+    let milliseconds = began.elapsed().as_millis();
+    Ok((Deployed { api_id, stage, deployment_id, revision: reply.revision, served, milliseconds }, waited))
 }
 
 /// What a deployment came to.
-struct Deployed {
+pub(crate) struct Deployed {
     api_id: String,
     stage: String,
     deployment_id: String,
@@ -285,7 +304,7 @@ impl Deployed {
     }
 
     /// Where each node that serves it is called: by host name where it is this machine, and by path.
-    fn addresses(&self) -> Vec<String> {
+    pub(crate) fn addresses(&self) -> Vec<String> {
         let Self { api_id, stage, .. } = self;
         let nodes = self.served.iter().flat_map(|served| &served.nodes).filter(|node| node.state == "served");
         nodes

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    api, cluster, completion, configuration, context, deployment, duration, echo, key, node, output::Format, plan,
+    api, cluster, completion, configuration, context, deployment, dev, duration, echo, key, node, output::Format, plan,
     route, stage,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Global {
     #[arg(long, env = "SLUICE_TOKEN_FILE", value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
     /// File with the certificate of the cluster's CA
-    #[arg(long, env = "SLUICE_CA_FILE", value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true)]
     pub(crate) ca_file: Option<PathBuf>,
     /// Context of ~/.config/sluice/config.toml to use instead of the current one
     #[arg(long, env = "SLUICE_CONTEXT", value_name = "NAME", global = true)]
@@ -93,6 +93,8 @@ pub(crate) enum Command {
     /// Which cluster the command line speaks to
     #[command(subcommand)]
     Context(context::Command),
+    /// A whole cluster on this machine, until it is told to stop
+    Dev(dev::Dev),
     /// A backend that answers with what it was sent
     Echo(echo::Echo),
     /// Completion for a shell
@@ -164,6 +166,8 @@ mod tests {
             "sluice cluster token create --role data --ttl 1h",
             "sluice apply -f a.yaml -f dir --dry-run",
             "sluice get RestApi pets -o yaml",
+            "sluice dev --control-nodes 3 --data-nodes 2 --processes --ports auto --ephemeral",
+            "sluice dev --import pets.yaml --backend http://127.0.0.1:9000 --stage dev",
             "sluice echo --listen 127.0.0.1:0 --delay 50ms --status 500",
         ];
         for line in taken {
@@ -185,6 +189,11 @@ mod tests {
             "sluice plan attach gold pets prod --rate 5",
             "sluice cluster token create --role boss",
             "sluice --timeout soon api list",
+            "sluice dev --control-nodes 2",
+            "sluice dev --data-nodes 0",
+            "sluice dev --ports 80",
+            "sluice dev --ephemeral --data-dir x",
+            "sluice dev --backend http://b",
         ];
         for line in refused {
             assert!(Cli::try_parse_from(words(line)).is_err(), "{line}");

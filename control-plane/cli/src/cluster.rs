@@ -87,12 +87,17 @@ impl Command {
     }
 }
 
-async fn status(session: &Session, stale: bool) -> Result<(), Failure> {
+/// What the cluster says of itself.
+pub(crate) async fn ask_status(session: &Session, stale: bool) -> Result<StatusReply, Failure> {
     let message = StatusRequest { stale };
-    let reply = session
+    session
         .client
         .call(session.timeout, message, async |channel, request| ClusterClient::new(channel).status(request).await)
-        .await?;
+        .await
+}
+
+async fn status(session: &Session, stale: bool) -> Result<(), Failure> {
+    let reply = ask_status(session, stale).await?;
     let members = reply.members.iter().map(member_json).collect::<Vec<_>>();
     let value = status_json(&reply, &members);
     let mut summary = value.clone();

@@ -17,7 +17,7 @@ use hyper_util::{
 use serde_json::{Map, Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::{duration, failure::Failure, output::Output};
+use crate::{duration, failure::Failure, output::Output, signals::Signals};
 
 /// Bytes of a body that is answered with; a larger one is a 413.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -49,27 +49,16 @@ fn parse_status(text: &str) -> Result<StatusCode, String> {
 impl Echo {
     pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
         let cannot = |failure: std::io::Error| Failure::failed(format!("cannot listen on {}: {failure}", self.listen));
+        let mut signals = Signals::new()?;
         let listener = TcpListener::bind(self.listen).await.map_err(cannot)?;
         let url = format!("http://{}", listener.local_addr().map_err(cannot)?);
         output.either(&json!({"ready": true, "url": url}), &format!("ready {url}"));
         tokio::select! {
             // Both only accept and wait: dropping either loses nothing but connections that end with the process.
             () = serve(&listener, self.delay, self.status) => {}
-            () = stopped() => {}
+            () = signals.stop() => {}
         }
         Ok(())
-    }
-}
-
-/// Resolves at SIGINT or SIGTERM.
-pub(crate) async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).expect("the process may handle its own signals");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("the process may handle its own signals");
-    tokio::select! {
-        // Receiving a signal is cancel-safe.
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }
 

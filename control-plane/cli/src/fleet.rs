@@ -37,6 +37,11 @@ pub(crate) struct Served {
 }
 
 impl Wait {
+    /// Waits this long.
+    pub(crate) fn up_to(wait_timeout: Duration) -> Self {
+        Self { wait: true, wait_timeout }
+    }
+
     /// Waits, unless told not to.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ mod configuration;
 mod context;
 mod contexts;
 mod deployment;
+mod dev;
 mod document;
 mod duration;
 mod echo;
@@ -28,6 +29,7 @@ mod plan;
 mod rate;
 mod route;
 mod session;
+mod signals;
 mod stage;
 mod table;
 mod time;
@@ -61,12 +63,13 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let mut runtime = match cli.command {
-        Command::Echo(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Echo(_) | Command::Dev(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build().map_err(|failure| Failure::failed(format!("no runtime: {failure}")))?;
     runtime.block_on(async {
         match cli.command {
+            Command::Dev(command) => command.run(output).await.map(|()| Exit::Done),
             Command::Echo(command) => command.run(output).await.map(|()| Exit::Done),
             Command::Completion(command) => command.run().map(|()| Exit::Done),
             Command::Context(command) => command.run(output).map(|()| Exit::Done),
@@ -93,7 +96,9 @@ impl Command {
             Self::Apply(command) => command.run(session).await?,
             Self::Get(command) => command.run(session).await?,
             Self::Diff(command) => return command.run(session).await,
-            Self::Echo(_) | Self::Completion(_) | Self::Context(_) => unreachable!("these ask no cluster"),
+            Self::Dev(_) | Self::Echo(_) | Self::Completion(_) | Self::Context(_) => {
+                unreachable!("these ask no cluster")
+            }
         }
         Ok(Exit::Done)
     }

@@ -62,6 +62,16 @@ impl Session {
         Ok(Self { client: Client::new(&dialer, &urls)?, output, timeout: global.timeout })
     }
 
+    /// A session with control nodes on this machine, in plaintext.
+    ///
+    /// # Errors
+    /// A usage error for an address that is none.
+    pub(crate) fn local(urls: &[String], output: Output, timeout: Duration) -> Result<Self, Failure> {
+        let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly)
+            .map_err(|failure| Failure::usage(failure.to_string()))?;
+        Ok(Self { client: Client::new(&dialer, urls)?, output, timeout })
+    }
+
     /// One document.
     pub(crate) async fn get(&self, noun: &Noun, ids: &[&str], show_value: ShowValue) -> Result<Stored, Failure> {
         let message =

@@ -114,7 +114,7 @@ impl Command {
                 };
                 session.consent(consent, &format!("point stage {stage} of {api} at deployment {to}"))?;
                 let deploy = Deploy { api_id, stage_name: stage, deployment_id: Some(to), ..Deploy::default() };
-                api::deploy(session, deploy, &wait).await
+                api::deploy_and_tell(session, deploy, &wait).await
             }
             Self::Delete { api, stage, consent } => {
                 STAGE.delete(session, &[&session.id_of(&API, &api).await?, &stage], consent).await
