@@ -1,45 +1,216 @@
-//! Where a node's configuration comes from: its cluster, or someone who holds it already.
+//! Where a node's configuration comes from: its cluster, which it joins first if it has not yet, or someone who holds it
+//! already.
+//!
+//! Promise: a node that has joined once needs no flag again: identity, control nodes and the last-good configuration are
+//! in its folder. Absent: following itself (`sluice-follow`).
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use sluice_pipeline::SnapshotSource;
+use sluice_follow::{FollowFailure, FollowSettings, Follower, SnapshotCell};
+use sluice_identity::{Dialer, Identity, IdentityFailure, Join, JoinToken, NodeRole, Plaintext, join, read_secret};
+use sluice_pipeline::{Served, SnapshotSource};
+use sluice_proto::raft::Node;
 use sluice_telemetry::Metrics;
+use tracing::{info, warn};
 
 use crate::settings::Settings;
+
+/// How long a joining node goes on while no control node answers.
+const JOIN_WITHIN: Duration = Duration::from_secs(120);
+/// Control nodes of the cluster, one a line, as the last join told them.
+const CONTROL_FILE: &str = "control";
 
 /// Why there is no way to a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationFailure {
     /// Neither a cluster nor an identity is known.
-    #[error("expected --control, --join or the identity of an earlier join, found none; name a control node")]
-    NoCluster,
+    #[error(
+        "expected --control, --join, or the identity of an earlier join in {}, found none; name a control node",
+        .folder.display()
+    )]
+    NoCluster {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// The folder belongs to something else.
+    #[error("{} holds the identity of a control node; use another --data-dir", .folder.display())]
+    NotADataNode {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// The node has no identity, and gets none.
+    #[error(transparent)]
+    Identity(#[from] IdentityFailure),
+    /// The list of control nodes cannot be kept.
+    #[error("cannot keep {}: {source}", .path.display())]
+    Keep {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Following cannot start.
+    #[error(transparent)]
+    Follow(#[from] FollowFailure),
 }
 
 /// Where a node's configuration comes from.
-#[derive(Clone)]
+#[derive(Debug)]
 pub(crate) struct Configuration {
-    source: Arc<dyn SnapshotSource>,
+    source: Source,
+    follower: Option<Follower>,
 }
 
-impl std::fmt::Debug for Configuration {
+/// A source that can be shown in logs.
+#[derive(Clone)]
+struct Source(Arc<dyn SnapshotSource>);
+
+impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Configuration")
+        f.debug_tuple("Source").field(&self.0.version()).finish()
+    }
+}
+
+/// A follower's cell as traffic cores read it.
+struct Followed(SnapshotCell);
+
+impl SnapshotSource for Followed {
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
+
+    fn load(&self) -> Option<Served> {
+        let served = self.0.load()?;
+        Some(Served { snapshot: served.snapshot, lookup_key: served.lookup_key })
     }
 }
 
 impl Configuration {
+    /// What someone else holds.
     pub(crate) fn fixed(source: Arc<dyn SnapshotSource>) -> Self {
-        Self { source }
+        Self { source: Source(source), follower: None }
     }
 
-    pub(crate) async fn follow(_: &Settings, _: SocketAddr, _: &Metrics) -> Result<Self, ConfigurationFailure> {
-        Err(ConfigurationFailure::NoCluster)
+    /// What the cluster says; joins it first where the node has no identity yet.
+    pub(crate) async fn follow(
+        settings: &Settings,
+        http: SocketAddr,
+        metrics: &Metrics,
+    ) -> Result<Self, ConfigurationFailure> {
+        let address = settings.advertise.clone().unwrap_or_else(|| http.to_string());
+        let identity = match Identity::load(&settings.data_dir)? {
+            Some(identity) if identity.role == NodeRole::Data => identity,
+            Some(_) => return Err(ConfigurationFailure::NotADataNode { folder: settings.data_dir.clone() }),
+            None => become_node(settings, &address).await?,
+        };
+        let dialer = Dialer::of_node(&identity, plaintext(settings))?;
+        let follow = FollowSettings {
+            data_dir: settings.data_dir.clone(),
+            control: control_addresses(settings),
+            cluster_id: identity.cluster_id,
+            node_id: identity.node_id,
+            address,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        info!(node_id = %follow.node_id, cluster_id = %follow.cluster_id, "configuration is followed");
+        let follower = Follower::start(follow, dialer, metrics)?;
+        Ok(Self { source: Source(Arc::new(Followed(follower.cell()))), follower: Some(follower) })
     }
 
+    /// What traffic cores read.
     pub(crate) fn source(&self) -> Arc<dyn SnapshotSource> {
-        Arc::clone(&self.source)
+        Arc::clone(&self.source.0)
     }
 
-    pub(crate) async fn stop(self) {}
+    /// Stops following; what is served stays.
+    pub(crate) async fn stop(self) {
+        if let Some(follower) = self.follower {
+            follower.stop().await;
+        }
+    }
+}
+
+/// Joins the cluster: with a token over TLS, without one in a cluster of this machine.
+async fn become_node(settings: &Settings, address: &str) -> Result<Identity, ConfigurationFailure> {
+    let folder = settings.data_dir.as_path();
+    let control = if settings.join.is_empty() { &settings.control } else { &settings.join };
+    if control.is_empty() {
+        return Err(ConfigurationFailure::NoCluster { folder: folder.to_owned() });
+    }
+    let token = match &settings.join_token_file {
+        Some(path) => Some(JoinToken::parse(read_secret(path)?.expose())?),
+        None => None,
+    };
+    let request = Join {
+        control,
+        token: token.as_ref(),
+        role: NodeRole::Data,
+        node: Node {
+            role: NodeRole::Data.as_str().to_owned(),
+            public_address: address.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            level: sluice_model::LEVEL,
+            ..Node::default()
+        },
+        folder,
+        plaintext: plaintext(settings),
+        patience: JOIN_WITHIN,
+    };
+    let joined = join(request, |_| Ok(())).await?;
+    keep_control(folder, &joined.control_addresses)?;
+    Ok(joined.identity)
+}
+
+fn keep_control(folder: &Path, addresses: &[String]) -> Result<(), ConfigurationFailure> {
+    let path = folder.join(CONTROL_FILE);
+    std::fs::write(&path, addresses.join("\n")).map_err(|source| ConfigurationFailure::Keep { path, source })
+}
+
+/// Control nodes to begin with: those of the settings, else those that the join told.
+fn control_addresses(settings: &Settings) -> Vec<String> {
+    let given: Vec<String> = settings.control.iter().chain(&settings.join).cloned().collect();
+    if !given.is_empty() {
+        return given;
+    }
+    let path = settings.data_dir.join(CONTROL_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => text.lines().map(str::to_owned).collect(),
+        Err(error) => {
+            warn!(%error, path = %path.display(), "control nodes of the last join are not known");
+            Vec::new()
+        }
+    }
+}
+
+fn plaintext(settings: &Settings) -> Plaintext {
+    if settings.insecure { Plaintext::Anywhere } else { Plaintext::LoopbackOnly }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_without_a_cluster_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
+        let http = "127.0.0.1:8080".parse().unwrap();
+        let refused = Configuration::follow(&settings, http, &Metrics::new()).await.unwrap_err().to_string();
+        assert!(refused.contains("--control"), "{refused}");
+        assert!(refused.contains(&folder.path().display().to_string()), "{refused}");
+    }
+
+    #[test]
+    fn control_nodes_of_a_join_are_known_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
+        keep_control(folder.path(), &["10.0.0.1:7100".to_owned(), "10.0.0.2:7100".to_owned()]).unwrap();
+        assert_eq!(control_addresses(&settings), ["10.0.0.1:7100", "10.0.0.2:7100"]);
+        let settings = Settings { control: vec!["127.0.0.1:7100".to_owned()], ..settings };
+        assert_eq!(control_addresses(&settings), ["127.0.0.1:7100"]);
+    }
 }

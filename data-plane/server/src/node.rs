@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::configuration::{Configuration, ConfigurationFailure};
 use crate::exposition::{self, Standing};
@@ -29,6 +29,8 @@ use crate::settings::Settings;
 use crate::traffic::{self, CoreHandle, Shared, Stage};
 use crate::watch::Patience;
 
+/// How often a node in plaintext off loopback says so.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 /// How often samples of histograms are folded, so that they do not pile up without a scraper.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -110,7 +112,11 @@ impl DataNode {
             metrics: metrics.clone(),
         });
         tasks.spawn(operations::serve(sockets.operations, report, stop.clone()));
-        tasks.spawn(fold_samples(metrics, stop.clone()));
+        tasks.spawn(every(UPKEEP_EVERY, stop.clone(), move || metrics.upkeep()));
+        if settings.insecure {
+            tasks
+                .spawn(every(WARN_EVERY, stop.clone(), || warn!("control nodes are followed without TLS: --insecure")));
+        }
         info!(address = %http, %operations, cores = cores.len(), "data node started");
         let drain_delay = settings.drain_delay;
         Ok(Self { http, operations, stage, cores, tasks, stop: stop.drop_guard(), configuration, drain_delay })
@@ -196,12 +202,13 @@ fn shared(settings: &Settings, source: Arc<dyn SnapshotSource>) -> Result<Shared
     })
 }
 
-async fn fold_samples(metrics: Metrics, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+/// Does something at once and every so often, until `stop`.
+async fn every(pause: Duration, stop: CancellationToken, act: impl Fn()) {
+    let mut ticks = tokio::time::interval(pause);
     // Both branches are cancel-safe: a tick that is dropped comes again.
     loop {
         tokio::select! {
-            _ = ticks.tick() => metrics.upkeep(),
+            _ = ticks.tick() => act(),
             () = stop.cancelled() => return,
         }
     }
