@@ -28,7 +28,7 @@ mod verb;
 pub use api::{CompiledApi, Endpoint, Entry, compile_entries};
 pub use compile::{Broken, compile};
 pub use gateway_response::{CompiledGatewayResponse, GatewayBody};
-pub use http_proxy::{HeaderMapping, HttpProxy, QueryMapping, TlsPolicy};
+pub use http_proxy::{HeaderMapping, HttpProxy, QueryMapping, StagedHttpProxy, TlsPolicy};
 pub use key::{KeyEntry, KeyId, PlanList};
 pub use method::{CompiledMethod, KeyNeed, MethodIntegration};
 pub use mock::{Mock, MockAnswer, MockChoice, Passthrough};

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use sluice_model::{Diagnostic, Diagnostics, Digest};
 use sluice_proto::model::{Integration, Method};
 
-pub use crate::http_proxy::StagedHttpProxy;
 use crate::{
     NOT_SUPPORTED_YET,
-    http_proxy::{self, CompiledProxy, HttpProxy},
+    http_proxy::{self, CompiledProxy, HttpProxy, StagedHttpProxy},
     mock::{self, Mock},
     part::CompiledResource,
     verb::MethodVerb,

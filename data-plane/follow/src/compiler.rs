@@ -1,0 +1,255 @@
+//! The thread that takes changes in, compiles them, swaps, and hands them to the disk.
+//!
+//! Promise: one change at a time, in the order in which they came; a control node is answered after the swap, the disk is
+//! handed the change after that. Absent: the stream (`session`).
+
+use std::{sync::Arc, time::Duration};
+
+use sluice_compile::{Broken, Changed, Snapshot, compile};
+use sluice_model::{Revision, StateDigest, limits};
+use sluice_proto::sync::{self, Delta, Row};
+use sluice_telemetry::{Gauge, Histogram, Metrics, metric};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+use tracing::{debug, info, warn};
+
+use crate::{
+    cell::{Publisher, Served, SnapshotCell},
+    disk::{Disk, Start},
+    holding::{Holding, NotTaken},
+    last_good::{BaseCopy, Facts, LastGood, Loaded},
+};
+
+/// How often replaced snapshots are looked at when nothing changes.
+const COLLECT_EVERY: Duration = Duration::from_secs(1);
+
+/// What the stream asks of the compiling thread.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A stream begins: what is held? Half a snapshot of an earlier stream is forgotten.
+    Hold(oneshot::Sender<Held>),
+    /// What a control node says of the cluster.
+    Welcome { lookup_key: [u8; 32], control_addresses: Vec<String> },
+    /// A whole delta.
+    Delta(Box<Delta>, mpsc::Sender<Outcome>),
+    /// A snapshot begins.
+    SnapshotStart(Revision, mpsc::Sender<Outcome>),
+    /// Some of its rows.
+    SnapshotRows(Vec<Row>, mpsc::Sender<Outcome>),
+    /// All of its rows have come.
+    SnapshotEnd { digest: bytes::Bytes, rows: u64, reply: mpsc::Sender<Outcome> },
+}
+
+/// What the node holds, as a hello and beats say it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Held {
+    pub(crate) revision: Option<Revision>,
+    pub(crate) digest: StateDigest,
+    pub(crate) broken: Arc<[sync::Broken]>,
+    /// Control nodes that were learned.
+    pub(crate) control_addresses: Arc<[String]>,
+}
+
+/// What became of a change.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is served.
+    Applied(Held),
+    /// A delta was not taken; nothing has changed.
+    DeltaNotTaken(NotTaken),
+    /// A snapshot was not taken; nothing has changed.
+    SnapshotNotTaken(NotTaken),
+}
+
+/// What the compiling thread tells the metrics.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    revision: Gauge,
+    broken: Gauge,
+    compile_seconds: Histogram,
+}
+
+impl Gauges {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            revision: metrics.gauge(&metric::REVISION_NUMBER, &[]),
+            broken: metrics.gauge(&metric::APIS_BROKEN, &[]),
+            compile_seconds: metrics.histogram(&metric::COMPILE_SECONDS, &[]),
+        }
+    }
+}
+
+/// The state of the thread.
+pub(crate) struct Compiler {
+    holding: Holding,
+    facts: Option<Facts>,
+    cluster_id: String,
+    snapshot: Option<Arc<Snapshot>>,
+    publisher: Publisher,
+    disk: Disk,
+    held: watch::Sender<Held>,
+    gauges: Gauges,
+}
+
+impl Compiler {
+    /// Reads the last-good copy and serves it.
+    ///
+    /// # Errors
+    /// When the system has no thread left for the disk.
+    pub(crate) fn begin(
+        cluster_id: String,
+        copy: LastGood,
+        cell: SnapshotCell,
+        held: watch::Sender<Held>,
+        gauges: Gauges,
+    ) -> std::io::Result<Self> {
+        let (holding, facts, start) = match copy.load(&cluster_id) {
+            Some(Loaded { facts, holding, base_bytes }) => (holding, Some(facts), Start::Base(base_bytes)),
+            None => (Holding::empty(&cluster_id), None, Start::Nothing),
+        };
+        let disk = Disk::start(copy, start)?;
+        let publisher = Publisher::new(cell);
+        let mut compiler = Self { holding, facts, cluster_id, snapshot: None, publisher, disk, held, gauges };
+        compiler.swap(Changed::All);
+        Ok(compiler)
+    }
+
+    /// Works until no one can ask for more.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
+        loop {
+            match timeout(COLLECT_EVERY, queue.recv()).await {
+                Ok(Some(work)) => self.work(work),
+                Ok(None) => break,
+                Err(_) => self.publisher.collect(),
+            }
+        }
+        self.disk.stop();
+    }
+
+    fn work(&mut self, work: Work) {
+        match work {
+            Work::Hold(reply) => {
+                self.holding.forget_snapshot();
+                // The stream that asked may be gone already.
+                let _ = reply.send(self.held.borrow().clone());
+            }
+            Work::Welcome { lookup_key, control_addresses } => self.welcome(lookup_key, control_addresses),
+            Work::Delta(delta, reply) => {
+                let outcome = self.delta(*delta);
+                answer(&reply, outcome);
+            }
+            Work::SnapshotStart(revision, reply) => {
+                if let Err(reason) = self.holding.snapshot_start(revision) {
+                    answer(&reply, Outcome::SnapshotNotTaken(reason));
+                }
+            }
+            Work::SnapshotRows(rows, reply) => {
+                if let Err(reason) = self.holding.snapshot_rows(&rows) {
+                    self.holding.forget_snapshot();
+                    answer(&reply, Outcome::SnapshotNotTaken(reason));
+                }
+            }
+            Work::SnapshotEnd { digest, rows, reply } => {
+                let outcome = self.snapshot_end(&digest, rows);
+                answer(&reply, outcome);
+            }
+        }
+    }
+
+    /// Takes note of the cluster's facts; a lookup key that is new is served at once.
+    fn welcome(&mut self, lookup_key: [u8; 32], mut control_addresses: Vec<String>) {
+        // Control nodes may list each other in any order; only another set is news.
+        control_addresses.sort();
+        control_addresses.dedup();
+        let facts = Facts { cluster_id: self.cluster_id.clone(), lookup_key, control_addresses };
+        let before = self.facts.replace(facts);
+        let Some(facts) = self.facts.clone() else { return };
+        if before.as_ref() == Some(&facts) {
+            return;
+        }
+        let control_addresses = facts.control_addresses.clone().into();
+        self.held.send_modify(|held| held.control_addresses = control_addresses);
+        if let Some(snapshot) = self.snapshot.clone() {
+            if before.is_none_or(|before| before.lookup_key != lookup_key) {
+                self.publisher.publish(Served { snapshot, lookup_key });
+            }
+            self.keep(None);
+        }
+    }
+
+    fn delta(&mut self, delta: Delta) -> Outcome {
+        match self.holding.delta(&delta) {
+            Ok(changes) => self.applied(Changed::Rows(changes), Some(Arc::new(delta))),
+            Err(reason) => Outcome::DeltaNotTaken(reason),
+        }
+    }
+
+    fn snapshot_end(&mut self, digest: &[u8], rows: u64) -> Outcome {
+        match self.holding.snapshot_end(digest, rows) {
+            Ok(()) => self.applied(Changed::All, None),
+            Err(reason) => Outcome::SnapshotNotTaken(reason),
+        }
+    }
+
+    fn applied(&mut self, changed: Changed, delta: Option<Arc<Delta>>) -> Outcome {
+        self.swap(changed);
+        let held = self.held.borrow().clone();
+        self.keep(delta);
+        Outcome::Applied(held)
+    }
+
+    /// Compiles what is held and makes it what is served.
+    fn swap(&mut self, changed: Changed) {
+        let (Some(revision), Some(facts)) = (self.holding.revision().cloned(), &self.facts) else { return };
+        let rows_changed = if let Changed::Rows(changes) = &changed { Some(changes.len()) } else { None };
+        let lookup_key = facts.lookup_key;
+        let began = Instant::now();
+        let (snapshot, broken) = compile(self.holding.rows(), revision.clone(), changed, self.snapshot.as_ref());
+        let snapshot = Arc::new(snapshot);
+        let taken = began.elapsed();
+        self.publisher.publish(Served { snapshot: snapshot.clone(), lookup_key });
+        self.snapshot = Some(snapshot);
+        self.gauges.compile_seconds.record(taken.as_secs_f64());
+        self.gauges.revision.set(revision.number as f64);
+        self.report(revision, broken, facts_addresses(self.facts.as_ref()));
+        debug!(
+            revision = self.held.borrow().revision.as_ref().map(|held| held.number),
+            rows = rows_changed,
+            "configuration swapped"
+        );
+    }
+
+    fn report(&self, revision: Revision, broken: Vec<Broken>, control_addresses: Arc<[String]>) {
+        self.gauges.broken.set(broken.len() as f64);
+        for api in &broken {
+            let diagnostics = api.diagnostics.len();
+            warn!(api_id = %api.api_id, revision = revision.number, diagnostics, "api kept on last good deployment");
+        }
+        let first = self.held.borrow().revision.is_none();
+        if first {
+            info!(revision = revision.number, rows = self.holding.rows().len(), "configuration served");
+        }
+        let broken = broken
+            .into_iter()
+            .take(limits::BROKEN_APIS_MAX)
+            .map(|api| sync::Broken { api_id: api.api_id, diagnostics: api.diagnostics.into_messages() });
+        let digest = self.holding.digest();
+        self.held.send_replace(Held { revision: Some(revision), digest, broken: broken.collect(), control_addresses });
+    }
+
+    fn keep(&self, delta: Option<Arc<Delta>>) {
+        let (Some(facts), Some(revision)) = (&self.facts, self.holding.revision()) else { return };
+        self.disk.keep(delta, || BaseCopy::of(facts.clone(), revision.clone(), self.holding.rows()));
+    }
+}
+
+fn facts_addresses(facts: Option<&Facts>) -> Arc<[String]> {
+    facts.map_or_else(Arc::default, |facts| facts.control_addresses.clone().into())
+}
+
+/// Answers the stream; one that is gone, or has stopped reading, needs no answer.
+fn answer(reply: &mpsc::Sender<Outcome>, outcome: Outcome) {
+    let _ = reply.try_send(outcome);
+}

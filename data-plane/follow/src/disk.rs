@@ -1,0 +1,330 @@
+//! The thread that keeps the last-good copy.
+//!
+//! Promise: a slow or full disk never holds up a change: what cannot be queued is left out, and the copy is written anew,
+//! whole, with a later change. Deltas are synced at most once a second. Absent: reading (`last_good`).
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use prost::Message;
+use sluice_proto::sync::Delta;
+use tracing::{error, warn};
+
+use crate::{
+    last_good::{BaseCopy, LastGood},
+    record,
+};
+
+/// Changes that wait for the disk; each is shared with the node's memory, so that they cost little.
+const QUEUE_MAX: usize = 64;
+/// How long a delta may be only in the system's memory.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// A base smaller than this is not folded: writing it often would cost more than it saves.
+const FOLD_BYTES_MIN: u64 = 256 * 1024;
+/// After a failure the copy is tried again not before this.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// What the copy has to be brought to.
+#[derive(Debug)]
+pub(crate) enum DiskWork {
+    /// This, whole.
+    Base(BaseCopy),
+    /// One delta more.
+    Delta(Arc<Delta>),
+}
+
+/// The way to the disk's thread.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    work: Option<SyncSender<DiskWork>>,
+    wants_base: Arc<AtomicBool>,
+    /// Changes that are not written yet.
+    waiting: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the copy on disk is to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// There is none that can be appended to.
+    Nothing,
+    /// A base of this length, with deltas behind it.
+    Base(u64),
+}
+
+impl Disk {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(crate) fn start(copy: LastGood, start: Start) -> io::Result<Self> {
+        let (work, queue) = sync_channel(QUEUE_MAX);
+        let wants_base = Arc::new(AtomicBool::new(start == Start::Nothing));
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let base_bytes = if let Start::Base(bytes) = start { bytes } else { 0 };
+        let writer = Writer {
+            copy,
+            deltas: None,
+            base_bytes,
+            delta_bytes: 0,
+            wants_base: wants_base.clone(),
+            waiting: waiting.clone(),
+            unsynced_since: None,
+            failed_at: None,
+        };
+        let thread = std::thread::Builder::new().name("last-good".to_owned()).spawn(move || writer.run(&queue))?;
+        Ok(Self { work: Some(work), wants_base, waiting, thread: Some(thread) })
+    }
+
+    /// Hands a change to the disk; `base` makes the whole copy where the delta cannot be appended.
+    pub(crate) fn keep(&self, delta: Option<Arc<Delta>>, base: impl FnOnce() -> BaseCopy) {
+        let Some(work) = &self.work else { return };
+        if self.waiting.load(Ordering::Acquire) >= QUEUE_MAX {
+            // Later deltas would not fit onto what is on disk.
+            self.wants_base.store(true, Ordering::Release);
+            return;
+        }
+        let appended = delta.filter(|delta| delta.encoded_len() <= record::RECORD_BYTES_MAX);
+        let item = match appended {
+            Some(delta) if !self.wants_base.load(Ordering::Acquire) => DiskWork::Delta(delta),
+            _ => {
+                self.wants_base.store(false, Ordering::Release);
+                DiskWork::Base(base())
+            }
+        };
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        work.try_send(item).expect("no more than QUEUE_MAX wait, and the thread lives as long as its sender");
+    }
+
+    /// Writes and syncs what waits, then ends the thread.
+    pub(crate) fn stop(mut self) {
+        self.work = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("thread of the last-good copy panicked");
+        }
+    }
+}
+
+struct Writer {
+    copy: LastGood,
+    deltas: Option<File>,
+    base_bytes: u64,
+    delta_bytes: u64,
+    wants_base: Arc<AtomicBool>,
+    waiting: Arc<AtomicUsize>,
+    unsynced_since: Option<Instant>,
+    failed_at: Option<Instant>,
+}
+
+impl Writer {
+    fn run(mut self, queue: &Receiver<DiskWork>) {
+        loop {
+            let wait = self.unsynced_since.map_or(SYNC_EVERY, |since| SYNC_EVERY.saturating_sub(since.elapsed()));
+            let received = queue.recv_timeout(wait);
+            let ended = matches!(received, Err(RecvTimeoutError::Disconnected));
+            let written = received.is_ok();
+            let done = received.map_or(Ok(()), |work| self.write(work));
+            let due = ended || self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
+            let done = done.and_then(|()| if due { self.sync() } else { Ok(()) });
+            if let Err(failure) = done {
+                self.fail(&failure);
+            }
+            if written {
+                self.waiting.fetch_sub(1, Ordering::AcqRel);
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, work: DiskWork) -> io::Result<()> {
+        match work {
+            DiskWork::Base(_) if self.failed_at.is_some_and(|at| at.elapsed() < RETRY_AFTER) => {
+                self.wants_base.store(true, Ordering::Release);
+                Ok(())
+            }
+            DiskWork::Base(base) => {
+                self.deltas = None;
+                self.unsynced_since = None;
+                self.base_bytes = self.copy.write_base(&base)?;
+                self.delta_bytes = 0;
+                self.failed_at = None;
+                Ok(())
+            }
+            // A base failed before: what follows it has nothing to stand on.
+            DiskWork::Delta(_) if self.failed_at.is_some() => Ok(()),
+            DiskWork::Delta(delta) => self.append(&delta),
+        }
+    }
+
+    fn append(&mut self, delta: &Delta) -> io::Result<()> {
+        let mut file = match self.deltas.take() {
+            Some(file) => file,
+            None => {
+                let file = self.copy.deltas()?;
+                self.delta_bytes = file.metadata()?.len();
+                file
+            }
+        };
+        let number = delta.to.as_ref().map_or(0, |to| to.number);
+        let mut bytes = Vec::new();
+        // One write per record: a crash leaves at most one that is torn.
+        self.delta_bytes += record::write(&mut bytes, number, &delta.encode_to_vec())?;
+        file.write_all(&bytes)?;
+        self.deltas = Some(file);
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        if self.delta_bytes > self.base_bytes.max(FOLD_BYTES_MIN) {
+            self.wants_base.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.unsynced_since = None;
+        self.deltas.as_ref().map_or(Ok(()), File::sync_data)
+    }
+
+    fn fail(&mut self, failure: &io::Error) {
+        warn!(error = %failure, "last-good copy was not written; the node serves on, a restart may find an older one");
+        self.deltas = None;
+        self.unsynced_since = None;
+        self.failed_at = Some(Instant::now());
+        self.wants_base.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_model::{Revision, RowHasher};
+    use sluice_proto::{raft::Table, sync::Row};
+
+    use super::*;
+    use crate::{
+        last_good::Facts,
+        row_store::{RowStore, StoredRow},
+    };
+
+    /// A node's rows, and how they reach the disk.
+    struct Node {
+        rows: RowStore,
+        number: u64,
+    }
+
+    impl Node {
+        fn base(&self) -> BaseCopy {
+            let facts = Facts { cluster_id: "cluster".into(), lookup_key: [1; 32], control_addresses: vec![] };
+            BaseCopy::of(facts, Revision::new("g", self.number), &self.rows)
+        }
+
+        /// Changes one row and hands the change to the disk; says whether the whole copy was asked for.
+        fn change(&mut self, disk: &Disk, value_bytes: usize) -> bool {
+            let (from, to) = (self.number, self.number + 1);
+            let value = vec![u8::try_from(to % 251).unwrap(); value_bytes];
+            self.rows.put(Table::Plan, StoredRow::new(b"row", &value).unwrap());
+            self.number = to;
+            let revision = |number| Some(Revision::new("g", number).into());
+            let delta = Delta {
+                from: revision(from),
+                to: revision(to),
+                rows: vec![Row { table: Table::Plan as i32, key: "row".into(), number: to, value: value.into() }],
+                tombstones: vec![],
+                digest: self.rows.digest().to_bytes().to_vec().into(),
+                last: true,
+            };
+            let mut whole = false;
+            disk.keep(Some(Arc::new(delta)), || {
+                whole = true;
+                self.base()
+            });
+            whole
+        }
+    }
+
+    fn node() -> Node {
+        Node { rows: RowStore::new(RowHasher::new("cluster", "g")), number: 1 }
+    }
+
+    #[test]
+    fn what_was_handed_over_is_read_after_a_stop_and_goes_on_from_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut node = node();
+        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing).unwrap();
+        assert!(node.change(&disk, 10), "a first copy is whole");
+        assert!(!node.change(&disk, 10));
+        disk.stop();
+        let loaded = LastGood::open(folder.path()).unwrap().load("cluster").unwrap();
+        assert_eq!(loaded.holding.digest(), node.rows.digest());
+        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Base(loaded.base_bytes)).unwrap();
+        assert!(!node.change(&disk, 10), "later changes are appended");
+        disk.stop();
+        let loaded = LastGood::open(folder.path()).unwrap().load("cluster").unwrap();
+        assert_eq!(loaded.holding.revision().unwrap().number, 4);
+    }
+
+    #[test]
+    fn deltas_that_outgrow_the_base_are_folded_into_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut node = node();
+        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing).unwrap();
+        node.change(&disk, 10);
+        let value_bytes = 8 * 1024;
+        let folded = (0..200).filter(|_| {
+            while disk.waiting.load(Ordering::Acquire) > 0 {
+                std::thread::yield_now();
+            }
+            node.change(&disk, value_bytes)
+        });
+        let folded = folded.count() as u64;
+        disk.stop();
+        // A base is written anew when deltas of 256 KiB and a bit, 33 of them, have been appended.
+        assert_eq!(folded, 200 / (FOLD_BYTES_MIN / value_bytes as u64 + 1));
+        let deltas = std::fs::metadata(folder.path().join("last-good.delta")).unwrap().len();
+        assert!(deltas <= FOLD_BYTES_MIN + 9 * 1024, "{deltas}");
+        let loaded = LastGood::open(folder.path()).unwrap().load("cluster").unwrap();
+        assert_eq!(loaded.holding.digest(), node.rows.digest());
+    }
+
+    #[test]
+    fn a_disk_that_does_not_keep_up_is_given_the_whole_when_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut node = node();
+        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing).unwrap();
+        node.change(&disk, 10);
+        disk.waiting.fetch_add(QUEUE_MAX, Ordering::AcqRel);
+        assert!(!node.change(&disk, 10), "nothing is handed to a disk that is busy");
+        disk.waiting.fetch_sub(QUEUE_MAX, Ordering::AcqRel);
+        assert!(node.change(&disk, 10));
+        assert!(!node.change(&disk, 10));
+        disk.stop();
+        let loaded = LastGood::open(folder.path()).unwrap().load("cluster").unwrap();
+        assert_eq!(loaded.holding.digest(), node.rows.digest());
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_written_is_written_whole_when_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = LastGood::open(folder.path()).unwrap();
+        std::fs::create_dir(folder.path().join("last-good.base.new")).unwrap();
+        let mut node = node();
+        let disk = Disk::start(copy, Start::Nothing).unwrap();
+        node.change(&disk, 10);
+        while !disk.wants_base.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        assert!(node.change(&disk, 10), "nothing is appended to what is not there");
+        disk.stop();
+        assert!(LastGood::open(folder.path()).unwrap().load("cluster").is_none());
+    }
+}

@@ -1,0 +1,231 @@
+//! Following from start to stop: the last-good copy first, then one control node after the other.
+//!
+//! Promise: a node without a control node keeps trying, no faster than is polite, and never all nodes at one instant; a
+//! control node that is behind is left for the next at once. Absent: what is said on a stream (`session`).
+
+use std::{sync::Arc, time::Duration};
+
+use rand::{RngExt, seq::SliceRandom};
+use sluice_identity::{Dialer, NodeRole, Purpose};
+use sluice_model::Revision;
+use sluice_telemetry::{Gauge, Metrics, metric};
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+use crate::{
+    cell::SnapshotCell,
+    compiler::{Compiler, Gauges, Held, Work},
+    failure::FollowFailure,
+    last_good::LastGood,
+    session::{self, Ended},
+    settings::FollowSettings,
+};
+
+/// Work that waits for the compiling thread: chunks of a snapshot.
+const WORK_MAX: usize = 8;
+/// The first pause after a lost control node, and the longest one.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Control nodes that are remembered.
+const CONTROL_MAX: usize = 32;
+
+/// Keeps a node's configuration up to date.
+#[derive(Debug)]
+pub struct Follower {
+    cell: SnapshotCell,
+    status: watch::Receiver<FollowStatus>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Where a follower stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FollowStatus {
+    /// The control node it follows now.
+    pub control: Option<String>,
+    /// What it serves.
+    pub revision: Option<Revision>,
+}
+
+impl Follower {
+    /// Starts following. The last-good copy is served as soon as it is read; must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `NoControlNode`, `File` or `Key` when the folder of the copy cannot be used.
+    pub fn start(settings: FollowSettings, dialer: Dialer, metrics: &Metrics) -> Result<Self, FollowFailure> {
+        if settings.control.is_empty() {
+            return Err(FollowFailure::NoControlNode);
+        }
+        let copy = LastGood::open(&settings.data_dir)?;
+        let cell = SnapshotCell::default();
+        let (held, holds) = watch::channel(Held::default());
+        let (work, queue) = mpsc::channel(WORK_MAX);
+        let gauges = Gauges::register(metrics);
+        let (cluster_id, published) = (settings.cluster_id.clone(), cell.clone());
+        let compile = move || compile_thread(cluster_id, copy, published, held, gauges, queue);
+        let thread = std::thread::Builder::new()
+            .name("compile".to_owned())
+            .spawn(compile)
+            .map_err(FollowFailure::file("start the compiling thread of", &settings.data_dir))?;
+        let (status, watched) = watch::channel(FollowStatus::default());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let connected = metrics.gauge(&metric::FOLLOW_CONNECTED, &[]);
+        let chase = Chase { settings, dialer, work, holds, status: Arc::new(status), connected };
+        let stopped = stop.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(chase.run()).await });
+        Ok(Self { cell, status: watched, stop, tasks, thread })
+    }
+
+    /// Returns the cell that traffic cores read.
+    pub fn cell(&self) -> SnapshotCell {
+        self.cell.clone()
+    }
+
+    /// Returns where it stands, now and later.
+    pub fn status(&self) -> watch::Receiver<FollowStatus> {
+        self.status.clone()
+    }
+
+    /// Ends the stream, and waits until the last change is on disk. What is served stays in the cell.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            error!("compiling thread panicked");
+        }
+    }
+}
+
+/// A runtime of one thread: what compiles waits for work and for nothing else.
+fn compile_thread(
+    cluster_id: String,
+    copy: LastGood,
+    cell: SnapshotCell,
+    held: watch::Sender<Held>,
+    gauges: Gauges,
+    queue: mpsc::Receiver<Work>,
+) {
+    let run = || -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let compiler = Compiler::begin(cluster_id, copy, cell, held, gauges)?;
+        runtime.block_on(compiler.run(queue));
+        Ok(())
+    };
+    if let Err(failure) = run() {
+        error!(error = %failure, "compiling thread could not start: configuration is not followed");
+    }
+}
+
+/// The way from one control node to the next.
+struct Chase {
+    settings: FollowSettings,
+    dialer: Dialer,
+    work: mpsc::Sender<Work>,
+    holds: watch::Receiver<Held>,
+    status: Arc<watch::Sender<FollowStatus>>,
+    connected: Gauge,
+}
+
+impl Chase {
+    async fn run(self) {
+        let incarnation = format!("{:016x}", rand::rng().random::<u64>());
+        let watching = self.watch_revisions();
+        tokio::pin!(watching);
+        let chasing = self.chase(&incarnation);
+        tokio::pin!(chasing);
+        // Neither branch is polled again after the other ended: both end only when the node stops.
+        tokio::select! {
+            () = &mut watching => {}
+            () = &mut chasing => {}
+        }
+    }
+
+    async fn chase(&self, incarnation: &str) {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let mut asked = 0;
+            let candidates = self.candidates();
+            for address in &candidates {
+                asked += 1;
+                let (ended, welcomed) = self.follow(address, incarnation).await;
+                if welcomed {
+                    pause = PAUSE_FIRST;
+                }
+                match ended {
+                    Ended::Stopped => return,
+                    Ended::Behind | Ended::Detached => {
+                        info!(control = %address, why = ?ended, "next control node is tried")
+                    }
+                    Ended::Lost(reason) => {
+                        warn!(control = %address, reason, "control node lost");
+                        if welcomed {
+                            // All nodes lose a control node at the same instant; they come back spread over half a second.
+                            tokio::time::sleep(jitter(Duration::from_millis(500))).await;
+                            // The list may have grown, and the lost node should not be the next.
+                            break;
+                        }
+                    }
+                }
+            }
+            if asked == candidates.len() {
+                tokio::time::sleep(jitter(pause)).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+
+    /// Follows one control node; says whether it was welcomed.
+    async fn follow(&self, address: &str, incarnation: &str) -> (Ended, bool) {
+        let channel = match self.dialer.channel(address, NodeRole::Control, Purpose::Sync) {
+            Ok(channel) => channel,
+            Err(failure) => return (Ended::Lost(failure.to_string()), false),
+        };
+        let mut welcomed = false;
+        let begun = || {
+            welcomed = true;
+            info!(control = %address, "control node followed");
+            self.connected.set(1.0);
+            self.status.send_modify(|status| status.control = Some(address.to_owned()));
+        };
+        let ended = session::follow(channel, &self.settings, incarnation, &self.work, self.holds.clone(), begun).await;
+        self.connected.set(0.0);
+        self.status.send_modify(|status| status.control = None);
+        (ended, welcomed)
+    }
+
+    /// Control nodes in random order: those of the settings, and those that were learned.
+    fn candidates(&self) -> Vec<String> {
+        let mut all = self.settings.control.clone();
+        for learned in self.holds.borrow().control_addresses.iter() {
+            if !all.contains(learned) && all.len() < CONTROL_MAX {
+                all.push(learned.clone());
+            }
+        }
+        all.shuffle(&mut rand::rng());
+        all
+    }
+
+    async fn watch_revisions(&self) {
+        let mut holds = self.holds.clone();
+        loop {
+            let revision = holds.borrow_and_update().revision.clone();
+            self.status.send_if_modified(|status| {
+                let changed = status.revision != revision;
+                status.revision = revision;
+                changed
+            });
+            if holds.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Somewhere between half of `pause` and all of it.
+fn jitter(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..1.0))
+}
