@@ -1,1 +1,20 @@
 //! One control-plane node: settings and assembly.
+//!
+//! Promise: everything that makes a node is wired in [`node`], read top-down; nothing is process-wide, so that many nodes
+//! live in one process. Absent: what the parts do.
+
+mod data_dir;
+mod failure;
+mod housekeeping;
+mod http;
+mod interim;
+mod membership;
+pub mod node;
+#[cfg(test)]
+mod node_tests;
+mod on_runtime;
+mod settings;
+
+pub use failure::StartFailure;
+pub use node::ControlNode;
+pub use settings::{LogFormat, Settings};
