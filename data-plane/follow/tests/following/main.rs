@@ -1,5 +1,6 @@
 //! A follower against control nodes on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod fake_control;
