@@ -1,0 +1,42 @@
+//! The service `Cluster`: its members, join tokens, and nodes that join.
+
+mod join;
+mod status;
+mod token;
+
+use sluice_proto::admin::{
+    CreateTokenReply, CreateTokenRequest, JoinReply, JoinRequest, ListTokensReply, ListTokensRequest, RevokeTokenReply,
+    RevokeTokenRequest, StatusReply, StatusRequest,
+};
+use sluice_rpc::admin::cluster_server;
+use tonic::{Request, Response, Status};
+
+use crate::{admin::Admin, call::Call, replica::Replica};
+
+#[tonic::async_trait]
+impl<R: Replica> cluster_server::Cluster for Admin<R> {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(status::status(self, &call, request.get_ref().stale).await?))
+    }
+
+    async fn create_token(&self, request: Request<CreateTokenRequest>) -> Result<Response<CreateTokenReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(token::create(self, &call, request.into_inner()).await?))
+    }
+
+    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(token::list(self, &call, request.into_inner()).await?))
+    }
+
+    async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Result<Response<RevokeTokenReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(token::revoke(self, &call, request.into_inner()).await?))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(join::join(self, &call, request.into_inner()).await?))
+    }
+}

@@ -1,0 +1,101 @@
+//! Join tokens. The secret is shown once; the cluster keeps its hash.
+
+use sluice_identity::{JoinToken, NodeRole};
+use sluice_proto::{
+    admin::{
+        CreateTokenReply, CreateTokenRequest, ListTokensReply, ListTokensRequest, RevokeTokenReply, RevokeTokenRequest,
+        TokenLine,
+    },
+    raft::{self, Command, DeleteJoinToken, PutJoinToken, Stamp, command},
+};
+
+use crate::{
+    admin::Admin,
+    call::Call,
+    config::{PageToken, fresh_view},
+    propose::{here, now_ms},
+    read,
+    refused::{Reason, Refused},
+    replica::Replica,
+};
+
+/// Seconds for which a token is valid where the caller does not say.
+const TTL_DEFAULT: u64 = 3_600;
+/// Seconds for which a token may be valid: a week.
+const TTL_MAX: u64 = 7 * 24 * 3_600;
+
+/// Makes a token. It is not remembered by request id, since its secret is not: asking again makes another one, and the
+/// first expires unused.
+pub(super) async fn create<R: Replica>(
+    admin: &Admin<R>,
+    call: &Call,
+    message: CreateTokenRequest,
+) -> Result<CreateTokenReply, Refused> {
+    let role = NodeRole::parse(&message.role).ok_or_else(|| {
+        Refused::invalid("role", format!("expected control or data, found `{}`", message.role), "")
+    })?;
+    let ttl = message.ttl_seconds.unwrap_or(TTL_DEFAULT);
+    if ttl == 0 || ttl > TTL_MAX {
+        let text = format!("expected 1 to {TTL_MAX} seconds, found {ttl}");
+        return Err(Refused::invalid("ttlSeconds", text, ""));
+    }
+    let (cluster, previous) = {
+        let view = admin.replica.view();
+        (view.cluster().unwrap_or_default(), view.stamp())
+    };
+    let ca_pem = (!cluster.plaintext).then_some(cluster.ca_certificate_pem.as_str());
+    let made = JoinToken::generate(&cluster.cluster_id, role, ca_pem)
+        .map_err(|failure| Refused::new(Reason::Unavailable, failure.to_string()))?;
+    let created_ms = now_ms(previous);
+    let expires_ms = created_ms + ttl * 1_000;
+    let token = raft::JoinToken {
+        id: made.id.clone(),
+        role: role.as_str().to_owned(),
+        secret_hash: made.secret_hash().as_bytes().to_vec().into(),
+        expires_ms,
+        created_ms,
+        created_by: call.actor.clone(),
+    };
+    let stamp = Stamp { actor: call.actor.clone(), time_ms: created_ms, request: None };
+    let command = PutJoinToken { stamp: Some(stamp), token: Some(token) };
+    here(&admin.replica, Command { kind: Some(command::Kind::PutJoinToken(command)) }, call.deadline).await?;
+    Ok(CreateTokenReply { id: made.id.clone(), token: made.to_text().expose().clone(), expires_ms })
+}
+
+/// Lists tokens that are not used up, expired ones among them until they are trimmed.
+pub(super) async fn list<R: Replica>(
+    admin: &Admin<R>,
+    call: &Call,
+    message: ListTokensRequest,
+) -> Result<ListTokensReply, Refused> {
+    let size = read::page_size(message.page_size)?;
+    let after = PageToken::parse(message.page_token.as_deref())?.and_then(|token| token.0.into_iter().next());
+    let mut tokens = fresh_view(&admin.replica, call, false).await?.join_tokens();
+    tokens.retain(|token| after.as_ref().is_none_or(|after| token.id > *after));
+    let more = tokens.len() > size;
+    tokens.truncate(size);
+    let last = tokens.last().filter(|_| more);
+    let next_page_token = last.map(|token| PageToken(vec![token.id.clone()]).to_text()).unwrap_or_default();
+    let items = tokens.into_iter().map(|token| TokenLine {
+        id: token.id,
+        role: token.role,
+        expires_ms: token.expires_ms,
+        created_ms: token.created_ms,
+        created_by: token.created_by,
+    });
+    Ok(ListTokensReply { items: items.collect(), next_page_token })
+}
+
+/// Takes a token back before it is used.
+pub(super) async fn revoke<R: Replica>(
+    admin: &Admin<R>,
+    call: &Call,
+    message: RevokeTokenRequest,
+) -> Result<RevokeTokenReply, Refused> {
+    let request = call.request_id(&message.request_id, &message)?;
+    let time_ms = now_ms(admin.replica.view().stamp());
+    let stamp = Stamp { actor: call.actor.clone(), time_ms, request: Some(request) };
+    let command = DeleteJoinToken { stamp: Some(stamp), id: message.id };
+    here(&admin.replica, Command { kind: Some(command::Kind::DeleteJoinToken(command)) }, call.deadline).await?;
+    Ok(RevokeTokenReply {})
+}

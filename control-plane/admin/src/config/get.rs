@@ -1,0 +1,40 @@
+//! `Config.Get`: one document.
+
+use sluice_proto::{
+    admin::{GetReply, GetRequest, Stored},
+    model::{Document, document},
+};
+
+use crate::{
+    admin::Admin,
+    call::Call,
+    config::fresh_view,
+    noun::Noun as _,
+    plan::{described, without_secrets},
+    read,
+    refused::Refused,
+    replica::Replica,
+};
+
+/// Reads a document; the value of a key only where it is asked for.
+pub(super) async fn get<R: Replica>(admin: &Admin<R>, call: &Call, message: GetRequest) -> Result<GetReply, Refused> {
+    let name = message.r#ref.ok_or_else(|| Refused::invalid("ref", "expected the name of a document, found none", ""))?;
+    let (kind, _) = read::named(&name, "ref")?;
+    let view = fresh_view(&admin.replica, call, message.stale).await?;
+    let (document, version) = read::document(&view, kind, &name.ids)
+        .ok_or_else(|| Refused::not_found(format!("{} does not exist", described(kind, &name.ids))))?;
+    let document = match document.kind {
+        Some(document::Kind::ApiKey(key)) => {
+            let value = match (message.show_value, &key.sealed_value) {
+                (true, Some(sealed)) => Some(admin.tools.secrets.open(&key.id, sealed)?),
+                _ => None,
+            };
+            let mut key = without_secrets(key);
+            key.value = value;
+            key.into_document()
+        }
+        kind => Document { kind },
+    };
+    let stored = Stored { r#ref: Some(name), document: Some(document), version };
+    Ok(GetReply { stored: Some(stored), revision: Some(view.revision().into()) })
+}

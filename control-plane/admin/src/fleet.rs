@@ -1,0 +1,66 @@
+//! The service `Fleet`: which node serves which revision.
+
+use std::time::{Duration, Instant};
+
+use sluice_proto::{
+    admin::{ListNodesReply, ListNodesRequest, NodeLine, WaitReply, WaitRequest},
+    model::Revision,
+    raft::{SessionReport, SessionReportReply},
+};
+use sluice_rpc::admin::fleet_server;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    admin::Admin,
+    call::{Call, leave_by},
+    config::{PageToken, fresh_view},
+    read,
+    refused::Refused,
+    replica::Replica,
+};
+
+/// The sessions of data nodes, as this node and, on the leader, all nodes know them.
+#[tonic::async_trait]
+pub trait Sessions: Send + Sync + 'static {
+    /// Takes what another control node knows.
+    fn take_report(&self, report: SessionReport) -> SessionReportReply;
+
+    /// Waits until every session that is live now serves `revision`, has ended, or the timeout is over.
+    async fn wait(&self, revision: Revision, timeout: Duration) -> WaitReply;
+
+    /// A line for every data node that is or was lately connected.
+    fn nodes(&self) -> Vec<NodeLine>;
+}
+
+#[tonic::async_trait]
+impl<R: Replica> fleet_server::Fleet for Admin<R> {
+    async fn wait(&self, request: Request<WaitRequest>) -> Result<Response<WaitReply>, Status> {
+        let call = Call::of(&request);
+        let WaitRequest { revision, timeout_ms } = request.into_inner();
+        let revision =
+            revision.ok_or_else(|| Refused::invalid("revision", "expected a revision to wait for, found none", ""))?;
+        let left = leave_by(call.deadline).saturating_duration_since(Instant::now());
+        let timeout = Duration::from_millis(timeout_ms).min(left);
+        Ok(Response::new(self.sessions.wait(revision, timeout).await))
+    }
+
+    async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Result<Response<ListNodesReply>, Status> {
+        let call = Call::of(&request);
+        let message = request.into_inner();
+        let size = read::page_size(message.page_size)?;
+        let after = PageToken::parse(message.page_token.as_deref())?.and_then(|token| token.0.into_iter().next());
+        let view = fresh_view(&self.replica, &call, false).await?;
+        let revision = view.revision();
+        let mut lines = self.control_lines(&view);
+        drop(view);
+        lines.extend(self.sessions.nodes());
+        lines.retain(|line| message.role.as_ref().is_none_or(|role| *role == line.role));
+        lines.sort_by(|left, right| left.id.cmp(&right.id));
+        lines.retain(|line| after.as_ref().is_none_or(|after| line.id > *after));
+        let more = lines.len() > size;
+        lines.truncate(size);
+        let last = lines.last().filter(|_| more);
+        let next_page_token = last.map(|line| PageToken(vec![line.id.clone()]).to_text()).unwrap_or_default();
+        Ok(Response::new(ListNodesReply { items: lines, next_page_token, revision: Some(revision.into()) }))
+    }
+}

@@ -1,0 +1,65 @@
+//! gRPC's frame around one message.
+//!
+//! gRPC over HTTP/2: one byte (1: compressed), four bytes of length, the message.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full, Limited};
+use tonic::{Status, body::Body};
+
+use crate::replica::PEER_MESSAGE_BYTES_MAX;
+
+const HEAD_BYTES: usize = 5;
+
+/// Reads the one framed message of a unary call; the frame's head stays on it.
+///
+/// # Errors
+/// `resource_exhausted` when it is too large, or what the connection says.
+pub(crate) async fn collect(body: Body) -> Result<Bytes, Status> {
+    match Limited::new(body, PEER_MESSAGE_BYTES_MAX + HEAD_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) => Err(match error.downcast::<Status>() {
+            Ok(status) => *status,
+            Err(error) => Status::resource_exhausted(format!("the message is too large: {error}")),
+        }),
+    }
+}
+
+/// The message within its frame.
+///
+/// # Errors
+/// `internal` when the frame is cut, `unimplemented` when it is compressed.
+pub(crate) fn message_of(framed: &Bytes) -> Result<Bytes, Status> {
+    match framed.first() {
+        None => Ok(Bytes::new()),
+        Some(0) if framed.len() >= HEAD_BYTES => Ok(framed.slice(HEAD_BYTES..)),
+        Some(1) => Err(Status::unimplemented("expected a message without compression, found a compressed one")),
+        Some(_) => Err(Status::internal("expected one gRPC frame, found something else")),
+    }
+}
+
+/// A body of one framed message.
+pub(crate) fn body_of(message: &[u8]) -> Body {
+    let mut framed = BytesMut::with_capacity(HEAD_BYTES + message.len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).expect("messages are bounded far below 4 GiB"));
+    framed.put_slice(message);
+    raw_body(framed.freeze())
+}
+
+/// A body of bytes that are framed already.
+pub(crate) fn raw_body(framed: Bytes) -> Body {
+    Body::new(Full::new(framed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_framed_message_comes_back() {
+        let framed = collect(body_of(b"hello")).await.unwrap();
+        assert_eq!(message_of(&framed).unwrap(), Bytes::from_static(b"hello"));
+        assert!(message_of(&Bytes::from_static(&[1, 0, 0, 0, 0])).is_err());
+        assert!(message_of(&Bytes::from_static(&[0, 0])).is_err());
+    }
+}

@@ -1,0 +1,202 @@
+//! The layer in front of the services: local, or carried to the leader.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use sluice_identity::{
+    Peer,
+    roles::{self, Runs},
+};
+use sluice_proto::raft::{ForwardReply, ForwardRequest};
+use sluice_raft::Raft;
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+use crate::{
+    call::{CarriedRequestId, leave_by, new_request_id, timeout_of},
+    forward::frame,
+    refused::{NOT_LEADER, Reason, Refused},
+    replica::{Leader, Replica},
+};
+
+/// A call without a deadline of its own looks for a leader for this long.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// First and longest pause between tries: an election takes 600 to 1,200 ms.
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// Carries calls that run on the leader to the leader. Goes behind `PeerLayer` and `RolesLayer`.
+#[derive(Clone)]
+pub struct ForwardLayer {
+    raft: Raft,
+}
+
+impl ForwardLayer {
+    /// For the node of `raft`.
+    #[must_use]
+    pub fn new(raft: Raft) -> Self {
+        Self { raft }
+    }
+}
+
+impl<S> Layer<S> for ForwardLayer {
+    type Service = Forward<S, Raft>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Forward { inner, replica: self.raft.clone() }
+    }
+}
+
+/// A service behind a [`ForwardLayer`].
+#[derive(Clone)]
+pub struct Forward<S, R> {
+    inner: S,
+    replica: R,
+}
+
+impl<S, R> Service<Request<Body>> for Forward<S, R>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    R: Replica,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The clone takes the place of the service that was polled ready.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let runs = roles::find(request.uri().path()).map(|method| method.runs);
+        if runs != Some(Runs::Leader) {
+            return Box::pin(inner.call(request));
+        }
+        let replica = self.replica.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            match frame::collect(body).await {
+                Ok(framed) => at_the_leader(inner, replica, parts, framed).await,
+                Err(status) => Ok(status.into_http()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+impl<S, R> Forward<S, R> {
+    pub(crate) fn over(inner: S, replica: R) -> Self {
+        Self { inner, replica }
+    }
+}
+
+/// Tries until a leader has answered or the caller's time is over.
+async fn at_the_leader<S, R>(
+    mut inner: S,
+    replica: R,
+    mut parts: Parts,
+    framed: Bytes,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone,
+    R: Replica,
+{
+    let header = parts.headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
+    let deadline = leave_by(Instant::now() + header.and_then(timeout_of).unwrap_or(TIMEOUT_DEFAULT));
+    let request_id = match parts.extensions.get::<CarriedRequestId>() {
+        Some(carried) => carried.0.clone(),
+        None => new_request_id(),
+    };
+    parts.extensions.insert(CarriedRequestId(request_id.clone()));
+    let mut pause = PAUSE_FIRST;
+    loop {
+        match replica.leader() {
+            Leader::This => {
+                std::future::poll_fn(|context| inner.poll_ready(context)).await?;
+                let request = Request::from_parts(parts.clone(), frame::raw_body(framed.clone()));
+                let response = inner.call(request).await?;
+                if !response.headers().contains_key(NOT_LEADER) {
+                    return Ok(response);
+                }
+            }
+            Leader::Other(leader) => {
+                let reply = carry(&replica, leader, &parts, &framed, &request_id, deadline).await;
+                if let Some(response) = answer_of(reply, deadline) {
+                    return Ok(response);
+                }
+            }
+            Leader::Unknown => {}
+        }
+        if Instant::now() + pause >= deadline {
+            return Ok(Status::from(Refused::new(
+                Reason::Unavailable,
+                "no leader answered before the deadline; is a majority of the control nodes running?",
+            ))
+            .into_http());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+async fn carry<R: Replica>(
+    replica: &R,
+    leader: u64,
+    parts: &Parts,
+    framed: &Bytes,
+    request_id: &[u8],
+    deadline: Instant,
+) -> Result<ForwardReply, Status> {
+    let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(Peer::anonymous);
+    let left = deadline.saturating_duration_since(Instant::now());
+    let request = ForwardRequest {
+        path: parts.uri.path().to_owned(),
+        message: frame::message_of(framed)?,
+        actor: peer.actor,
+        role: peer.role.as_str().to_owned(),
+        timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+        request_id: request_id.to_vec().into(),
+    };
+    replica.forward(leader, request, deadline).await
+}
+
+/// The answer for the caller; none when the call has to be tried again.
+fn answer_of(reply: Result<ForwardReply, Status>, deadline: Instant) -> Option<Response<Body>> {
+    match reply {
+        Ok(reply) if reply.not_leader => None,
+        Ok(reply) if reply.code == 0 => Some(success(&reply.message)),
+        Ok(reply) => {
+            let code = Code::from(i32::try_from(reply.code).unwrap_or(2));
+            Some(Status::with_details(code, reply.status_message, reply.details).into_http())
+        }
+        // The leader is gone or restarting: another will be there.
+        Err(status) if matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown) => None,
+        Err(status) if status.code() == Code::DeadlineExceeded || Instant::now() >= deadline => {
+            let message = "the leader did not answer in time; the change may have been made: ask again with the same request id";
+            Some(Status::from(Refused::new(Reason::OutcomeUnknown, message)).into_http())
+        }
+        Err(status) => Some(status.into_http()),
+    }
+}
+
+/// A unary answer: one message, and the trailer that says OK.
+fn success(message: &[u8]) -> Response<Body> {
+    use http_body_util::BodyExt as _;
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+    let body = frame::body_of(message).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut response = Response::new(Body::new(body));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
+    response
+}

@@ -1,0 +1,152 @@
+//! The leader's end: a carried call runs on the same services as one that came directly.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderMap, HeaderValue, Request, header::CONTENT_TYPE};
+use http_body_util::BodyExt as _;
+use sluice_identity::{Peer, Role};
+use sluice_proto::raft::{
+    ForwardReply, ForwardRequest, ProposeReply, ProposeRequest, SessionReport, SessionReportReply,
+};
+use sluice_raft::ProposeFailure;
+use sluice_rpc::raft::peer_server::{self, PeerServer};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Code, Response, Status, service::Routes};
+use tower::ServiceExt as _;
+
+use crate::{
+    call::{CarriedRequestId, leave_by},
+    fleet::Sessions,
+    forward::frame,
+    propose::stamped,
+    refused::NOT_LEADER,
+    replica::{Leader, PEER_MESSAGE_BYTES_MAX, Replica},
+};
+
+/// The peer service: carried calls, carried commands, and reports of sessions.
+pub struct PeerCalls<R = sluice_raft::Raft> {
+    routes: Routes,
+    replica: R,
+    sessions: Arc<dyn Sessions>,
+    /// Where carried calls run: the peer port is served on Raft's own threads, which must not wait for them.
+    runtime: tokio::runtime::Handle,
+}
+
+impl<R: Replica> PeerCalls<R> {
+    /// Serves carried calls with `routes`, on the current runtime, and reports of sessions with `sessions`.
+    pub(crate) fn server(routes: Routes, replica: R, sessions: Arc<dyn Sessions>) -> PeerServer<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        PeerServer::new(Self { routes, replica, sessions, runtime })
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
+    }
+
+    /// The other node that leads, if this one does not.
+    fn elsewhere(&self) -> Option<u64> {
+        match self.replica.leader() {
+            Leader::This => None,
+            Leader::Other(leader) => Some(leader),
+            Leader::Unknown => Some(0),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl<R: Replica> peer_server::Peer for PeerCalls<R> {
+    async fn forward(&self, request: tonic::Request<ForwardRequest>) -> Result<Response<ForwardReply>, Status> {
+        if let Some(leader) = self.elsewhere() {
+            return Ok(Response::new(not_leader(leader)));
+        }
+        let call = request_of(request.into_inner())?;
+        let routes = self.routes.clone();
+        // Dropping the carried call drops this one: the handle aborts its task.
+        let running = AbortOnDropHandle::new(self.runtime.spawn(answered(routes, call)));
+        let answer = running.await.map_err(|error| Status::internal(format!("the call ended: {error}")))?;
+        match answer? {
+            Some(reply) => Ok(Response::new(reply)),
+            None => Ok(Response::new(not_leader(self.elsewhere().unwrap_or(0)))),
+        }
+    }
+
+    async fn propose(&self, request: tonic::Request<ProposeRequest>) -> Result<Response<ProposeReply>, Status> {
+        let ProposeRequest { command, timeout_ms } = request.into_inner();
+        let command = command.ok_or_else(|| Status::invalid_argument("expected a command, found none"))?;
+        let deadline = leave_by(Instant::now() + Duration::from_millis(timeout_ms));
+        let elsewhere = |leader| ProposeReply { not_leader: true, leader, ..ProposeReply::default() };
+        if let Some(leader) = self.elsewhere() {
+            return Ok(Response::new(elsewhere(leader)));
+        }
+        // The leader stamps, also what another node planned.
+        let command = stamped(command, self.replica.view().stamp());
+        match self.replica.propose(command, deadline).await {
+            Ok(applied) => Ok(Response::new(ProposeReply {
+                outcome: Some(applied.outcome),
+                log_index: applied.log_index,
+                ..ProposeReply::default()
+            })),
+            Err(ProposeFailure::NotLeader { leader }) => Ok(Response::new(elsewhere(leader.unwrap_or(0)))),
+            Err(ProposeFailure::Timeout) => Err(Status::deadline_exceeded(ProposeFailure::Timeout.to_string())),
+            Err(ProposeFailure::Stopped) => Err(Status::unavailable(ProposeFailure::Stopped.to_string())),
+        }
+    }
+
+    async fn report_sessions(
+        &self,
+        request: tonic::Request<SessionReport>,
+    ) -> Result<Response<SessionReportReply>, Status> {
+        Ok(Response::new(self.sessions.take_report(request.into_inner())))
+    }
+}
+
+/// Runs a call on the services of this node; none when it turned out that another node leads.
+async fn answered(routes: Routes, call: Request<tonic::body::Body>) -> Result<Option<ForwardReply>, Status> {
+    let Ok(answer) = routes.oneshot(call).await;
+    let (parts, body) = answer.into_parts();
+    if parts.headers.contains_key(NOT_LEADER) {
+        return Ok(None);
+    }
+    let collected = body.collect().await?;
+    let status = collected.trailers().and_then(Status::from_header_map);
+    let status = status.or_else(|| Status::from_header_map(&parts.headers));
+    reply_of(status, &collected.to_bytes()).map(Some)
+}
+
+fn not_leader(leader: u64) -> ForwardReply {
+    ForwardReply { not_leader: true, leader, ..ForwardReply::default() }
+}
+
+/// The call as it would have come from the caller itself.
+fn request_of(carried: ForwardRequest) -> Result<Request<tonic::body::Body>, Status> {
+    let role = Role::parse(&carried.role)
+        .ok_or_else(|| Status::invalid_argument(format!("expected a role, found `{}`", carried.role)))?;
+    let mut request = Request::post(&carried.path)
+        .body(frame::body_of(&carried.message))
+        .map_err(|_| Status::invalid_argument(format!("expected the path of a method, found `{}`", carried.path)))?;
+    let headers: &mut HeaderMap = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("te", HeaderValue::from_static("trailers"));
+    // gRPC allows eight digits: 27 hours in milliseconds.
+    let timeout = format!("{}m", carried.timeout_ms.min(99_999_999));
+    headers.insert("grpc-timeout", HeaderValue::from_str(&timeout).expect("digits and a letter are a header value"));
+    let peer = Peer { role, node_id: None, cluster: None, actor: carried.actor };
+    request.extensions_mut().insert(peer);
+    if !carried.request_id.is_empty() {
+        request.extensions_mut().insert(CarriedRequestId(carried.request_id.to_vec()));
+    }
+    Ok(request)
+}
+
+fn reply_of(status: Option<Status>, framed: &bytes::Bytes) -> Result<ForwardReply, Status> {
+    match status {
+        Some(status) if status.code() != Code::Ok => Ok(ForwardReply {
+            code: u32::try_from(i32::from(status.code())).unwrap_or_default(),
+            status_message: status.message().to_owned(),
+            details: status.details().to_vec().into(),
+            ..ForwardReply::default()
+        }),
+        Some(_) | None => Ok(ForwardReply { message: frame::message_of(framed)?, ..ForwardReply::default() }),
+    }
+}

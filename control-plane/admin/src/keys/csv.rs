@@ -1,0 +1,193 @@
+//! Keys as AWS's CSV has them: a header with `name`, `key`, `description`, `enabled`, `usageplanIds` in any order.
+//!
+//! AWS: apigateway/latest/developerguide/api-key-file-format.html. Promise: every wrong row is reported with its line;
+//! the right ones are taken. Absent: what the cluster holds already.
+
+use std::collections::BTreeMap;
+
+use sluice_model::check::text::is_key_value;
+use sluice_proto::model::Diagnostic;
+
+use crate::{
+    nearest::did_you_mean,
+    refused::{Refused, fault},
+};
+
+const COLUMNS: [&str; 5] = ["name", "key", "description", "enabled", "usageplanids"];
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyRow {
+    /// Line in the file, from 1; the header is the first.
+    pub(super) line: u64,
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) description: Option<String>,
+    pub(super) enabled: bool,
+    pub(super) plan_ids: Vec<String>,
+}
+
+/// The rows of a file, and the faults of those that are wrong.
+#[derive(Debug, Default)]
+pub(super) struct KeyRows {
+    pub(super) rows: Vec<KeyRow>,
+    pub(super) faults: Vec<Diagnostic>,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// `Invalid` when the header is not one, or the file is not UTF-8.
+pub(super) fn read(bytes: &[u8]) -> Result<KeyRows, Refused> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = ::csv::ReaderBuilder::new().flexible(true).trim(::csv::Trim::All).from_reader(bytes);
+    let header = reader.headers().map_err(|error| Refused::invalid("header", error.to_string(), ""))?;
+    let columns = columns_of(header)?;
+    let mut found = KeyRows::default();
+    let mut values: BTreeMap<String, u64> = BTreeMap::new();
+    for record in reader.records() {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                let line = error.position().map_or(0, ::csv::Position::line);
+                found.faults.push(fault("invalid", format!("lines[{line}]"), error.to_string(), ""));
+                continue;
+            }
+        };
+        let line = record.position().map_or(0, ::csv::Position::line);
+        match row_of(&record, &columns, line) {
+            Ok(row) => match values.insert(row.value.clone(), line) {
+                None => found.rows.push(row),
+                Some(first) => {
+                    values.insert(row.value, first);
+                    let message = format!("line {first} has the same key");
+                    found.faults.push(fault("conflict", format!("lines[{line}].key"), message, ""));
+                }
+            },
+            Err(faults) => found.faults.extend(faults),
+        }
+    }
+    Ok(found)
+}
+
+/// Column numbers by lower-case name.
+fn columns_of(header: &::csv::StringRecord) -> Result<BTreeMap<&'static str, usize>, Refused> {
+    let mut columns = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (number, name) in header.iter().enumerate() {
+        let lower = name.to_lowercase();
+        match COLUMNS.into_iter().find(|column| *column == lower) {
+            Some(column) => {
+                if columns.insert(column, number).is_some() {
+                    faults.push(fault("conflict", "header", format!("column `{name}` stands twice"), ""));
+                }
+            }
+            None => {
+                let hint = did_you_mean(&lower, COLUMNS);
+                faults.push(fault("unknown-field", "header", format!("column `{name}` is not known"), hint));
+            }
+        }
+    }
+    for required in ["name", "key"] {
+        if !columns.contains_key(required) {
+            let message = format!("expected a column `{required}`, found none");
+            let hint = "the first line names the columns: name,key,description,enabled,usageplanIds";
+            faults.push(fault("required", "header", message, hint));
+        }
+    }
+    if faults.is_empty() { Ok(columns) } else { Err(Refused::faults(faults)) }
+}
+
+fn row_of(
+    record: &::csv::StringRecord,
+    columns: &BTreeMap<&'static str, usize>,
+    line: u64,
+) -> Result<KeyRow, Vec<Diagnostic>> {
+    let field = |column: &str| columns.get(column).and_then(|number| record.get(*number)).unwrap_or("");
+    let at = |column: &str| format!("lines[{line}].{column}");
+    let mut faults = Vec::new();
+    let name = field("name");
+    if name.is_empty() {
+        faults.push(fault("required", at("name"), "expected a name, found none", ""));
+    }
+    let value = field("key");
+    if !is_key_value(value) {
+        let message =
+            format!("expected 20 to 128 visible characters without comma and quote, found {}", value.chars().count());
+        faults.push(fault("invalid-key-value", at("key"), message, ""));
+    }
+    let enabled = match field("enabled").to_lowercase().as_str() {
+        "" | "true" => true,
+        "false" => false,
+        other => {
+            let message = format!("expected TRUE or FALSE, found `{other}`");
+            faults.push(fault("invalid", at("enabled"), message, ""));
+            false
+        }
+    };
+    if record.len() > columns.len() {
+        let message = format!("expected {} fields, found {}", columns.len(), record.len());
+        faults.push(fault("invalid", format!("lines[{line}]"), message, "quote fields that hold commas"));
+    }
+    let plans = field("usageplanids").split([',', ';', ' ']).map(str::trim).filter(|id| !id.is_empty());
+    let description = field("description");
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(KeyRow {
+        line,
+        name: name.to_owned(),
+        value: value.to_owned(),
+        description: (!description.is_empty()).then(|| description.to_owned()),
+        enabled,
+        plan_ids: plans.map(str::to_owned).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUE: &str = "abcdefghij0123456789";
+
+    fn rows(text: &str) -> (Vec<KeyRow>, Vec<String>) {
+        let found = read(text.as_bytes()).unwrap();
+        (found.rows, found.faults.into_iter().map(|one| one.at).collect())
+    }
+
+    #[test]
+    fn aws_own_example_is_read() {
+        let text = "Name,key,description,Enabled,usageplanIds\n\
+                    MyFirstApiKey,apikey1234abcdefghij0123456789,An imported key,TRUE,c7y23b\n";
+        let (rows, faults) = rows(text);
+        assert!(faults.is_empty());
+        assert_eq!(rows[0].plan_ids, ["c7y23b"]);
+        assert_eq!((rows[0].line, rows[0].name.as_str(), rows[0].enabled), (2, "MyFirstApiKey", true));
+    }
+
+    #[test]
+    fn columns_come_in_any_order_and_plans_are_quoted() {
+        let (rows, faults) = rows(&format!("\u{feff}key,usageplanIds,name\r\n{VALUE},\"p1,p2\",a\r\n"));
+        assert!(faults.is_empty());
+        assert_eq!(rows[0].plan_ids, ["p1", "p2"]);
+        assert_eq!(rows[0].description, None);
+    }
+
+    #[test]
+    fn every_wrong_row_is_reported_with_its_line_and_the_right_ones_are_taken() {
+        let text = format!(
+            "name,key,enabled\n,{VALUE}1,\nb,short,\nc,{VALUE}2,perhaps\nd,{VALUE}3,false\ne,{VALUE}3,true\nf,{VALUE}4,true,x\n"
+        );
+        let (rows, faults) = rows(&text);
+        assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["d"]);
+        assert!(!rows[0].enabled);
+        assert_eq!(faults, ["lines[2].name", "lines[3].key", "lines[4].enabled", "lines[6].key", "lines[7]"]);
+    }
+
+    #[test]
+    fn a_wrong_header_is_refused_with_the_nearest_column() {
+        let refused = read(b"nam,key\n").unwrap_err();
+        assert_eq!(refused.diagnostics[0].hint, "did you mean `name`");
+        assert!(refused.diagnostics[1].message.contains("`name`"));
+    }
+}

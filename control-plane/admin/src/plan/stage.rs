@@ -1,0 +1,72 @@
+//! Stages: named addresses of deployments.
+
+use sluice_model::LEVEL;
+use sluice_proto::{
+    model::{Deployment, Stage},
+    raft::{PutRow, RowRef, Table},
+};
+use sluice_state::Tables;
+
+use super::{Planned, Planner, checked, planned, put_row, seconds};
+use crate::{
+    noun::{Noun, row, row_of},
+    read,
+    refused::Refused,
+};
+
+impl<T: Tables> Planner<'_, T> {
+    /// Creates or replaces a stage of a deployment that exists.
+    pub(super) fn put_stage(&mut self, mut stage: Stage, expected: Option<u64>) -> Result<Planned, Refused> {
+        self.api_of(&stage.api_id)?;
+        stage.level = LEVEL;
+        let (found, expected) = self.present(&stage, expected)?;
+        let before = found.map(|found| found.document);
+        stage_stamped(&mut stage, before.as_ref(), self.now_ms);
+        let warnings = checked(&stage)?;
+        self.deployment_exists(&stage.api_id, &stage.deployment_id, "deploymentId")?;
+        if let Some(canary) = &stage.canary_settings {
+            self.deployment_exists(&stage.api_id, &canary.deployment_id, "canarySettings.deploymentId")?;
+        }
+        let rows = vec![put_row(stage_row(&stage, expected))];
+        Ok(Planned { warnings, ..planned(stage, rows) })
+    }
+
+    /// Refuses a deployment that does not exist.
+    pub(super) fn deployment_exists(&self, api_id: &str, id: &str, at: &str) -> Result<(), Refused> {
+        let key = [api_id.to_owned(), id.to_owned()];
+        if read::find::<Deployment, _>(&self.view, &key).is_some() {
+            return Ok(());
+        }
+        let message = format!("deployment `{id}` does not exist in api {api_id}");
+        Err(Refused::invalid(at, message, "deploy the api first, or list its deployments"))
+    }
+}
+
+/// Sets what the leader stamps on a stage: its dates, and the deployment it served before.
+pub(crate) fn stage_stamped(stage: &mut Stage, before: Option<&Stage>, now_ms: u64) {
+    let now = Some(seconds(now_ms));
+    stage.created_date = before.map_or(now, |before| before.created_date);
+    stage.last_updated_date = now;
+    stage.previous_deployment_id = match before {
+        Some(before) if before.deployment_id != stage.deployment_id => Some(before.deployment_id.clone()),
+        Some(before) => before.previous_deployment_id.clone(),
+        None => None,
+    };
+}
+
+/// The row of a stage; it holds on to the deployments that it serves.
+pub(crate) fn stage_row(stage: &Stage, expected_version: Option<u64>) -> PutRow {
+    let deployment = |id: &str| row(Table::Deployment, vec![stage.api_id.clone(), id.to_owned()]);
+    let mut refs: Vec<RowRef> = vec![deployment(&stage.deployment_id)];
+    if let Some(canary) = stage.canary_settings.as_ref().filter(|canary| canary.deployment_id != stage.deployment_id) {
+        refs.push(deployment(&canary.deployment_id));
+    }
+    PutRow {
+        row: Some(row_of(stage)),
+        document: prost::Message::encode_to_vec(stage).into(),
+        name: stage.name().to_owned(),
+        refs,
+        expected_version,
+        ..PutRow::default()
+    }
+}

@@ -1,0 +1,182 @@
+//! What the services need of the replicated log: a trait, so that tests run on tables in memory.
+//!
+//! Absent: rules. A replica proposes what it is given and says what apply answered.
+
+use std::{future::Future, time::Instant};
+
+use sluice_proto::raft::{Command, ForwardReply, ForwardRequest, Outcome, ProposeReply, ProposeRequest};
+use sluice_raft::{MemberStatus, ProposeFailure, Raft, RaftFailure, ReadFailure};
+use sluice_rpc::raft::peer_client::PeerClient;
+use sluice_state::{Tables, View};
+use tonic::Status;
+
+use crate::refused::{Reason, Refused};
+
+/// Bytes of one message between control nodes: an applied folder of files, with room for its envelope.
+pub(crate) const PEER_MESSAGE_BYTES_MAX: usize = sluice_model::limits::IMPORT_BYTES_MAX + 64 * 1024;
+
+/// Who leads, as this node knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leader {
+    /// This node.
+    This,
+    /// Another, by its Raft id.
+    Other(u64),
+    /// Nobody, or nobody that this node has heard of.
+    Unknown,
+}
+
+/// Where Raft stands, as this node knows it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    pub(crate) raft_id: u64,
+    pub(crate) term: u64,
+    pub(crate) leader: Option<u64>,
+    pub(crate) commit_index: u64,
+    pub(crate) applied_index: u64,
+    pub(crate) members: Vec<MemberStatus>,
+}
+
+/// What became of a proposal.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Applied {
+    pub(crate) outcome: Outcome,
+    /// Where this proposal stands in the log; a replay's outcome has an earlier version.
+    pub(crate) log_index: u64,
+}
+
+/// A node's access to the replicated state.
+pub(crate) trait Replica: Clone + Send + Sync + 'static {
+    /// The tables that views read.
+    type Tables: Tables + Send + 'static;
+
+    /// The state as this node has it now.
+    fn view(&self) -> View<Self::Tables>;
+
+    /// Who leads.
+    fn leader(&self) -> Leader;
+
+    /// Proposes at this node, which must lead.
+    fn propose(
+        &self,
+        command: Command,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Applied, ProposeFailure>> + Send;
+
+    /// Waits until this node's state holds everything committed before the call.
+    fn read_barrier(&self, deadline: Instant) -> impl Future<Output = Result<(), ReadFailure>> + Send;
+
+    /// Carries a call of the admin API to `leader`.
+    fn forward(
+        &self,
+        leader: u64,
+        request: ForwardRequest,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<ForwardReply, Status>> + Send;
+
+    /// Where Raft stands.
+    fn standing(&self) -> Standing;
+
+    /// Adds a control node to the group; it is promoted when it has caught up.
+    fn add_learner(
+        &self,
+        raft_id: u64,
+        address: &str,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), Refused>> + Send;
+
+    /// Carries a command to `leader`.
+    fn propose_at(
+        &self,
+        leader: u64,
+        request: ProposeRequest,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<ProposeReply, Status>> + Send;
+}
+
+impl Replica for Raft {
+    type Tables = sluice_raft::StoreSnapshot;
+
+    fn view(&self) -> View<Self::Tables> {
+        Raft::view(self)
+    }
+
+    fn leader(&self) -> Leader {
+        let leadership = self.leadership();
+        let now = leadership.borrow();
+        match now.leader {
+            _ if now.this => Leader::This,
+            Some(leader) if leader != self.raft_id() => Leader::Other(leader),
+            Some(_) | None => Leader::Unknown,
+        }
+    }
+
+    async fn propose(&self, command: Command, deadline: Instant) -> Result<Applied, ProposeFailure> {
+        let proposed = Raft::propose(self, command, deadline).await?;
+        Ok(Applied { outcome: proposed.outcome, log_index: proposed.log_index })
+    }
+
+    async fn read_barrier(&self, deadline: Instant) -> Result<(), ReadFailure> {
+        Raft::read_barrier(self, deadline).await
+    }
+
+    async fn forward(&self, leader: u64, request: ForwardRequest, deadline: Instant) -> Result<ForwardReply, Status> {
+        let call = timed(request, deadline);
+        Ok(client(self, leader).await?.forward(call).await?.into_inner())
+    }
+
+    fn standing(&self) -> Standing {
+        let leadership = self.leadership();
+        let (term, leader) = {
+            let now = leadership.borrow();
+            (now.term, now.leader)
+        };
+        Standing {
+            raft_id: self.raft_id(),
+            term,
+            leader,
+            commit_index: self.commit_index().unwrap_or(0),
+            applied_index: self.applied_index().unwrap_or(0),
+            members: self.members(),
+        }
+    }
+
+    async fn add_learner(&self, raft_id: u64, address: &str, deadline: Instant) -> Result<(), Refused> {
+        if self.members().iter().any(|member| member.raft_id == raft_id) {
+            return Ok(());
+        }
+        let adding = Raft::add_learner(self, raft_id, address);
+        match tokio::time::timeout_at(deadline.into(), adding).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(RaftFailure::NotLeader { leader })) => {
+                Err(Refused::new(Reason::NotLeader, RaftFailure::NotLeader { leader }.to_string()))
+            }
+            Ok(Err(failure)) => Err(Refused::new(Reason::Unavailable, failure.to_string())),
+            Err(_) => Err(Refused::new(Reason::OutcomeUnknown, "the node was not added before the deadline; ask again")),
+        }
+    }
+
+    async fn propose_at(
+        &self,
+        leader: u64,
+        request: ProposeRequest,
+        deadline: Instant,
+    ) -> Result<ProposeReply, Status> {
+        let call = timed(request, deadline);
+        Ok(client(self, leader).await?.propose(call).await?.into_inner())
+    }
+}
+
+fn timed<T>(message: T, deadline: Instant) -> tonic::Request<T> {
+    let mut call = tonic::Request::new(message);
+    call.set_timeout(deadline.saturating_duration_since(Instant::now()));
+    call
+}
+
+async fn client(raft: &Raft, leader: u64) -> Result<PeerClient<sluice_identity::Channel>, Status> {
+    let channel = raft.peer_channel(leader).await;
+    let channel = channel.ok_or_else(|| Status::unavailable(format!("the address of node {leader} is not known")))?;
+    Ok(PeerClient::new(channel)
+        .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
+}
