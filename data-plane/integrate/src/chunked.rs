@@ -91,6 +91,9 @@ impl Chunked {
         }
         let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
         let (length, trailers) = match httparse::parse_headers(buffer, &mut fields) {
+            Ok(httparse::Status::Complete((length, _))) if has_bare_line_feed(&buffer[..length]) => {
+                return Err("trailer section is not valid");
+            }
             Ok(httparse::Status::Complete((length, fields))) => (length, passed_on(fields)),
             Ok(httparse::Status::Partial) if buffer.len() > TRAILER_BYTES_MAX => {
                 return Err("trailer section is too long");
@@ -102,6 +105,12 @@ impl Chunked {
         *self = Chunked::Ended;
         Ok(Decoded::End(trailers))
     }
+}
+
+/// The parser would take one for the end of a line, which RFC 9112, section 2.2 allows of heads; where a body ends, doubt
+/// is worth an error.
+fn has_bare_line_feed(section: &[u8]) -> bool {
+    section.starts_with(b"\n") || section.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
 }
 
 /// RFC 9110, section 6.5.1: fields for framing, routing, authentication or content format do not belong in trailers;
@@ -140,4 +149,106 @@ fn passed_on(fields: &[httparse::Header<'_>]) -> Option<HeaderMap> {
         }
     }
     (!trailers.is_empty()).then_some(trailers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `input` given in pieces of `step` bytes: the data, the trailers, and what is left.
+    fn decode(input: &[u8], step: usize) -> Result<(Vec<u8>, Vec<(String, String)>, Vec<u8>), &'static str> {
+        let mut chunked = Chunked::Size;
+        let mut buffer = BytesMut::new();
+        let mut data = Vec::new();
+        let mut pieces = input.chunks(step);
+        loop {
+            match chunked.decode(&mut buffer)? {
+                Decoded::Data(piece) => data.extend_from_slice(&piece),
+                Decoded::NeedsMore => buffer.extend_from_slice(pieces.next().ok_or("needs more")?),
+                Decoded::End(trailers) => {
+                    let trailers = trailers.unwrap_or_default();
+                    let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+                    let trailers = trailers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+                    let rest = pieces.flatten().copied();
+                    return Ok((data, trailers, buffer.iter().copied().chain(rest).collect()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_read_as_the_grammar_says_however_they_are_cut() {
+        let cases: [(&str, &str, Result<(&str, usize, &str), &str>); 23] = [
+            ("RFC 9112, 7.1", "5\r\nhello\r\n0\r\n\r\n", Ok(("hello", 0, ""))),
+            ("RFC 9112, 7.1: more than one", "3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n", Ok(("abc0123456789", 0, ""))),
+            ("RFC 9112, 7.1: hexadecimal in either case", "a\r\n0123456789\r\n0\r\n\r\n", Ok(("0123456789", 0, ""))),
+            ("RFC 9112, 7.1: last-chunk is 1*\"0\"", "1\r\nx\r\n000\r\n\r\n", Ok(("x", 0, ""))),
+            ("RFC 9112, 7.1: nothing", "0\r\n\r\n", Ok(("", 0, ""))),
+            ("RFC 9112, 6.3: bytes behind are not of it", "0\r\n\r\nHTTP/1.1", Ok(("", 0, "HTTP/1.1"))),
+            ("RFC 9112, 7.1.1: extensions are ignored", "1;a=b;c=\"d\"\r\nx\r\n0;e\r\n\r\n", Ok(("x", 0, ""))),
+            ("RFC 9112, 7.1.1: with bad whitespace", "1 ; a\r\nx\r\n0\r\n\r\n", Ok(("x", 0, ""))),
+            ("RFC 9112, 7.1.2: trailers", "1\r\nx\r\n0\r\nX-Sum: 1\r\nX-Two: 2\r\n\r\n", Ok(("x", 2, ""))),
+            (
+                "RFC 9110, 6.5.1: no framing in trailers",
+                "0\r\nContent-Length: 9\r\nTransfer-Encoding: x\r\n\r\n",
+                Ok(("", 0, "")),
+            ),
+            (
+                "RFC 9110, 7.6.1: no connection fields in trailers",
+                "0\r\nConnection: close\r\nKeep-Alive: 1\r\n\r\n",
+                Ok(("", 0, "")),
+            ),
+            ("RFC 9112, 7.1: a size has a digit", "\r\n\r\n", Err("chunk size line is not valid")),
+            ("RFC 9112, 7.1: a size has a digit", ";x\r\n\r\n", Err("chunk size line is not valid")),
+            ("RFC 9112, 7.1: not hexadecimal", "g\r\n", Err("chunk size is not a hexadecimal number")),
+            ("RFC 9112, 7.1: no sign", "-1\r\n", Err("chunk size is not a hexadecimal number")),
+            ("RFC 9112, 7.1: no prefix", "0x1\r\nx\r\n0\r\n\r\n", Err("chunk size is not a hexadecimal number")),
+            (
+                "RFC 9112, 7.1: too large to hold",
+                "11111111111111111\r\n",
+                Err("chunk size is not a hexadecimal number"),
+            ),
+            (
+                "RFC 9112, 2.2: a bare line feed does not end a size",
+                "1\nx\r\n0\r\n\r\n",
+                Err("chunk size is not a hexadecimal number"),
+            ),
+            (
+                "RFC 9112, 7.1: data is as long as it says",
+                "1\r\nxy\r\n0\r\n\r\n",
+                Err("chunk data does not end where its size says"),
+            ),
+            ("RFC 9112, 7.1.2: a trailer is a field", "0\r\nno colon\r\n\r\n", Err("trailer section is not valid")),
+            (
+                "RFC 9112, 2.2: a bare line feed does not end a trailer",
+                "0\r\nX: y\n\r\n",
+                Err("trailer section is not valid"),
+            ),
+            ("RFC 9112, 8: incomplete", "5\r\nhel", Err("needs more")),
+            ("RFC 9112, 8: incomplete", "5\r\nhello\r\n0\r\n", Err("needs more")),
+        ];
+        for (section, input, expected) in cases {
+            for step in [1, 2, 3, 7, input.len()] {
+                let decoded = decode(input.as_bytes(), step);
+                let seen = decoded.map(|(data, trailers, rest)| {
+                    (String::from_utf8(data).unwrap(), trailers.len(), String::from_utf8(rest).unwrap())
+                });
+                let seen =
+                    seen.as_ref().map(|(data, trailers, rest)| (&**data, *trailers, &**rest)).map_err(|why| *why);
+                assert_eq!(seen, expected, "{section}: {input:?} in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_without_an_end_are_refused_before_they_fill_memory() {
+        let extension = format!("1;{}", "x".repeat(SIZE_LINE_BYTES_MAX));
+        assert_eq!(decode(extension.as_bytes(), 100).unwrap_err(), "chunk size line is too long");
+        let complete = format!("1;{}\r\nx\r\n0\r\n\r\n", "x".repeat(SIZE_LINE_BYTES_MAX));
+        assert_eq!(decode(complete.as_bytes(), complete.len()).unwrap_err(), "chunk size line is not valid");
+        let trailer = format!("0\r\nX: {}", "x".repeat(TRAILER_BYTES_MAX));
+        assert_eq!(decode(trailer.as_bytes(), 1_000).unwrap_err(), "trailer section is too long");
+        let many = format!("0\r\n{}\r\n", "X: y\r\n".repeat(TRAILER_FIELDS_MAX + 1));
+        assert_eq!(decode(many.as_bytes(), many.len()).unwrap_err(), "trailer section is not valid");
+    }
 }

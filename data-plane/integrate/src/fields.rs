@@ -121,3 +121,93 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
         number.checked_mul(10)?.checked_add(digit)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_field_has_its_class_and_its_reason() {
+        use RequestField::{Accept, Connection, Dropped, ForwardedFor, Passed, TraceId, UserAgent};
+        let cases = [
+            ("connection", Connection, "RFC 9110, 7.6.1: about this connection, and names others that are"),
+            ("keep-alive", Dropped, "RFC 9110, 7.6.1: about this connection, though not named in Connection"),
+            ("proxy-connection", Dropped, "RFC 9110, 7.6.1"),
+            ("te", Dropped, "RFC 9110, 7.6.1 and 10.1.4: codings that this client can take"),
+            ("transfer-encoding", Dropped, "RFC 9110, 7.6.1; RFC 9112, 6.1: a property of the message on one hop"),
+            ("upgrade", Dropped, "RFC 9110, 7.6.1 and 7.8: an invitation on this connection"),
+            ("http2-settings", Dropped, "RFC 7540, 3.2.1: belongs to an upgrade"),
+            ("trailer", Dropped, "RFC 9110, 6.6.2: trailers are not passed on"),
+            ("content-length", Dropped, "RFC 9112, 6.2: the gateway frames the body anew"),
+            ("expect", Dropped, "RFC 9110, 10.1.1: the gateway has answered 100 (Continue) itself"),
+            ("host", Dropped, "RFC 9110, 7.2: the backend's own is sent"),
+            ("max-forwards", Dropped, "RFC 9110, 7.6.2: for TRACE and OPTIONS along a chain; AWS drops it"),
+            ("proxy-authorization", Dropped, "RFC 9110, 11.7.2: for the next inbound proxy only"),
+            ("proxy-authenticate", Dropped, "RFC 9110, 11.7.1: a response's field; AWS drops it"),
+            ("www-authenticate", Dropped, "RFC 9110, 11.6.1: a response's field; AWS drops it"),
+            ("server", Dropped, "RFC 9110, 10.2.4: a response's field; AWS drops it"),
+            ("content-md5", Dropped, "RFC 7231, appendix B: obsolete; AWS drops it"),
+            ("x-amzn-apigateway-api-id", Dropped, "AWS: only the gateway says it"),
+            ("x-forwarded-for", ForwardedFor, "AWS: the peer's address is appended"),
+            ("x-forwarded-port", Dropped, "AWS: only the gateway says it"),
+            ("x-forwarded-proto", Dropped, "AWS: only the gateway says it"),
+            ("accept", Accept, "AWS: application/json without it"),
+            ("user-agent", UserAgent, "AWS: AmazonAPIGateway_ID without it"),
+            ("x-amzn-trace-id", TraceId, "AWS: made without it"),
+            ("authorization", Passed, "RFC 9110, 11.6.2: for the origin; AWS drops it only of signed requests"),
+            ("via", Passed, "RFC 9110, 7.6.3: the chain so far"),
+            ("accept-encoding", Passed, "RFC 9110, 12.5.3: of the content, which is not touched"),
+            ("content-encoding", Passed, "RFC 9110, 8.4: of the content, which is not touched"),
+            ("content-type", Passed, "RFC 9110, 8.3"),
+            ("cookie", Passed, "RFC 6265, 5.4"),
+            ("cache-control", Passed, "RFC 9111, 5.2: passed through by every cache and gateway"),
+            ("x-api-key", Passed, "AWS"),
+            ("date", Passed, "RFC 9110, 6.6.1: AWS remaps it in responses only"),
+        ];
+        for (name, class, reason) in cases {
+            assert_eq!(of_request(HeaderName::from_static(name).as_str()), class, "{name}: {reason}");
+        }
+    }
+
+    #[test]
+    fn each_response_field_has_its_class_and_its_reason() {
+        use ResponseField::{Connection, ContentLength, Date, Dropped, Passed, Server, TransferEncoding};
+        let cases = [
+            ("Connection", Connection, "RFC 9110, 7.6.1; AWS shows it remapped"),
+            ("Keep-Alive", Dropped, "RFC 9110, 7.6.1"),
+            ("Proxy-Connection", Dropped, "RFC 9110, 7.6.1"),
+            ("Upgrade", Dropped, "RFC 9110, 7.8: an invitation on the other connection"),
+            ("TRANSFER-ENCODING", TransferEncoding, "RFC 9112, 6.1: decoded here"),
+            ("content-length", ContentLength, "RFC 9112, 6.2; AWS shows it remapped"),
+            ("Date", Date, "AWS shows it remapped"),
+            ("Server", Server, "AWS shows it remapped"),
+            ("Via", Dropped, "AWS drops it of HTTP_PROXY"),
+            ("Trailer", Passed, "RFC 9110, 6.6.2: response trailers are passed on"),
+            ("WWW-Authenticate", Passed, "RFC 9110, 11.6.1: AWS remaps it of integrations that are not proxies"),
+            ("Content-Encoding", Passed, "RFC 9110, 8.4: the bytes are passed on encoded"),
+            ("Set-Cookie", Passed, "RFC 6265, 4.1"),
+            ("ETag", Passed, "RFC 9110, 8.8.3"),
+        ];
+        for (name, class, reason) in cases {
+            assert_eq!(of_response(name.as_bytes()), class, "{name}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_digits_only() {
+        let cases: [(&str, Option<u64>); 9] = [
+            ("0", Some(0)),
+            ("0042", Some(42)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("+1", None),
+            ("-1", None),
+            ("1 ", None),
+            ("0x10", None),
+        ];
+        for (digits, expected) in cases {
+            assert_eq!(decimal(digits.as_bytes()), expected, "{digits:?}");
+        }
+    }
+}
