@@ -33,6 +33,7 @@ pub(crate) struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Control nodes to ask, any of them [default: http://127.0.0.1:7100]
     #[arg(long, env = "SLUICE_CONTROL", value_delimiter = ',', value_name = "URL[,URL...]", global = true)]
