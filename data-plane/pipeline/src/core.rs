@@ -1,6 +1,5 @@
 //! What one traffic core has for its requests: shared by its phases, never with another core.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use sluice_integrate::Upstreams;
@@ -28,7 +27,7 @@ pub(crate) struct Core {
     pub(crate) limits: Box<dyn Limits>,
     pub(crate) upstreams: Upstreams,
     pub(crate) ids: RequestIds,
-    pub(crate) tally: Rc<Arc<CoreTally>>,
+    pub(crate) tally: Arc<CoreTally>,
 }
 
 impl std::fmt::Debug for Core {

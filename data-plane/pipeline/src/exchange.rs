@@ -5,13 +5,13 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use crate::core::Core;
 use crate::request_id::RequestId;
-use crate::tally::{CoreTally, Ending, ThrottledBy};
+use crate::tally::{Ending, ThrottledBy};
 use crate::values::Facts;
 use crate::view::StageSeat;
 
@@ -21,7 +21,7 @@ pub(crate) struct Exchange {
     id: RequestId,
     started: Instant,
     client: IpAddr,
-    core: Rc<Arc<CoreTally>>,
+    core: Rc<Core>,
     seat: Option<Rc<StageSeat>>,
     status: Option<StatusCode>,
     integrated: Option<Duration>,
@@ -31,7 +31,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(id: RequestId, started: Instant, client: IpAddr, core: Rc<Arc<CoreTally>>) -> Self {
+    pub(crate) fn new(id: RequestId, started: Instant, client: IpAddr, core: Rc<Core>) -> Self {
         Self { id, started, client, core, seat: None, status: None, integrated: None, throttled: None, facts: None }
     }
 
@@ -85,13 +85,13 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let tally = self.seat.as_ref().map_or(&*self.core.unrouted, |seat| seat.tally());
+        let tally = self.seat.as_ref().map_or(&*self.core.tally.unrouted, |seat| seat.tally());
         tally.end(self.status.map_or(Ending::HungUp, Ending::Answered), self.started.elapsed());
         if let Some(time) = self.integrated {
             tally.integrated(time);
         }
         if let Some(by) = self.throttled {
-            self.core.throttled(by);
+            self.core.tally.throttled(by);
         }
     }
 }

@@ -87,7 +87,7 @@ impl Gateway {
             limits: parts.limits,
             upstreams: parts.upstreams,
             ids: RequestIds::new(parts.seed),
-            tally: Rc::new(parts.tally),
+            tally: parts.tally,
         });
         let journey = Journey::new(&core);
         Self { core, journey }
@@ -108,8 +108,7 @@ impl Gateway {
     ) -> Response<AnswerBody> {
         let view = self.core.pin.view();
         let client = self.core.settings.trusted_proxies.client(connection.peer, &parts.headers);
-        let tally = Rc::clone(&self.core.tally);
-        let mut exchange = Exchange::new(self.core.ids.draw(), Instant::now(), client, tally);
+        let mut exchange = Exchange::new(self.core.ids.draw(), Instant::now(), client, Rc::clone(&self.core));
         let received = Received::read(parts, body, connection, view.as_deref());
         let outcome = match received {
             Ok(received) => {
@@ -146,7 +145,8 @@ impl Gateway {
 
 fn reply_of(outcome: Result<Reply, Halt>, exchange: &Exchange, view: Option<&View>) -> Reply {
     match outcome {
-        Ok(reply) | Err(Halt::Reply(reply)) => reply,
+        Ok(reply) => reply,
+        Err(Halt::Reply(reply)) => *reply,
         Err(Halt::Fault(fault)) => respond(&fault, exchange, view),
     }
 }

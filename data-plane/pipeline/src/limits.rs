@@ -16,6 +16,8 @@ use sluice_limit::{Limit, TokenBucket};
 pub const BUCKETS_MAX: usize = 4 * 1024 * 1024;
 /// Parts of the node's map of buckets; a power of two.
 const SHARDS: usize = 64;
+/// Nanoseconds between two searches of a full part for buckets that may be forgotten.
+const SWEEP_EVERY_NS: u64 = 1_000_000_000;
 /// Handles that one core keeps; when there are more, it begins anew.
 const HANDLES_MAX: usize = 64 * 1024;
 
@@ -54,8 +56,15 @@ pub struct Throttled(pub ThrottleId);
 /// The buckets of a node.
 #[derive(Debug)]
 pub struct Buckets {
-    shards: [Mutex<AHashMap<ThrottleId, Kept>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     epoch: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    kept: AHashMap<ThrottleId, Kept>,
+    /// A shard that is full of busy buckets is not searched again before.
+    next_sweep_ns: u64,
 }
 
 /// A bucket and the limit it was last asked with, which says whether it may be forgotten.
@@ -75,25 +84,34 @@ impl Buckets {
     fn find(&self, id: ThrottleId, limit: Limit, now_ns: u64) -> Option<Arc<TokenBucket>> {
         let shard = &self.shards[usize::try_from(id.0 % SHARDS as u128).expect("below the number of shards")];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = shard.get_mut(&id) {
+        if let Some(kept) = shard.kept.get_mut(&id) {
             kept.limit = limit;
             return Some(Arc::clone(&kept.bucket));
         }
-        if shard.len() >= BUCKETS_MAX / SHARDS {
-            // A full bucket that no core holds is the same as a new one.
-            shard.retain(|_, kept| Arc::strong_count(&kept.bucket) > 1 || !kept.bucket.is_full(now_ns, &kept.limit));
-            if shard.len() >= BUCKETS_MAX / SHARDS {
-                return None;
-            }
+        if shard.kept.len() >= BUCKETS_MAX / SHARDS && !shard.make_room(now_ns) {
+            return None;
         }
         let bucket = Arc::new(TokenBucket::new());
-        shard.insert(id, Kept { bucket: Arc::clone(&bucket), limit });
+        shard.kept.insert(id, Kept { bucket: Arc::clone(&bucket), limit });
         Some(bucket)
     }
 
     /// How many buckets there are.
     pub fn count(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).kept.len()).sum()
+    }
+}
+
+impl Shard {
+    /// Forgets buckets that are full and held by no core, which are the same as new ones; says whether there were any.
+    fn make_room(&mut self, now_ns: u64) -> bool {
+        if now_ns < self.next_sweep_ns {
+            return false;
+        }
+        self.next_sweep_ns = now_ns + SWEEP_EVERY_NS;
+        let before = self.kept.len();
+        self.kept.retain(|_, kept| Arc::strong_count(&kept.bucket) > 1 || !kept.bucket.is_full(now_ns, &kept.limit));
+        self.kept.len() < before
     }
 }
 

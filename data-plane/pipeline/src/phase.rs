@@ -21,7 +21,7 @@ pub(crate) enum Halt {
         dead_code,
         reason = "preflights and cached answers come with their phases; the journey already carries them"
     )]
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// It cannot go on.
     Fault(Fault),
 }

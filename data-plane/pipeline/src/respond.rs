@@ -98,9 +98,11 @@ fn log(fault: &Fault, exchange: &Exchange) {
     let id = exchange.id().uuid();
     let detail = &*fault.detail;
     match fault.origin {
-        Origin::Gateway => warn!(request_id = %id, kind = ?fault.kind, detail, "request not answered as configured"),
+        Origin::Gateway => {
+            warn!(request_id = %id, kind = ?fault.kind, error = detail, "request not answered as configured")
+        }
         Origin::Client | Origin::Integration => {
-            debug!(request_id = %id, kind = ?fault.kind, origin = ?fault.origin, detail, "request refused");
+            debug!(request_id = %id, kind = ?fault.kind, origin = ?fault.origin, error = detail, "request refused");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Phases against fakes: limits, snapshots and what is counted, without sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod fixture;
 
 use std::cell::RefCell;
@@ -131,10 +133,12 @@ fn a_bucket_stays_as_it_was_when_the_configuration_changes() {
     });
 }
 
+type Log = Rc<RefCell<Vec<(&'static str, Vec<ThrottleId>)>>>;
+
 /// Remembers what was taken and given back; refuses what it is told to.
 #[derive(Default)]
 struct Script {
-    log: Rc<RefCell<Vec<(&'static str, Vec<ThrottleId>)>>>,
+    log: Log,
     refuse_call: Option<usize>,
 }
 
@@ -167,6 +171,33 @@ fn a_wrong_key_and_a_refusing_plan_give_the_stage_its_token_back() {
             assert_eq!((last.0, &last.1), ("give back", &taken.1), "{log:?}");
             assert_eq!(taken.1.len(), 1);
         }
+    });
+}
+
+/// A defect of this program.
+struct Defect;
+
+impl Limits for Defect {
+    fn take(&self, _: Instant, demands: &Demands) -> Result<(), Throttled> {
+        assert!(demands.iter().next().is_none(), "a defect that this test wants");
+        Ok(())
+    }
+
+    fn give_back(&self, _: &Demands) {}
+}
+
+#[test]
+fn a_panic_costs_one_500_and_is_counted() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        rows.deploy(&pets(), limited_stage(10.0, 10)).deploy(&Api::new("other"), stage());
+        let rig = Rig::with(Board::of(&rows), Box::new(Defect));
+        let response = rig.get("/dev/pets", None).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()["x-amzn-errortype"], "InternalServerErrorException");
+        drop(response);
+        assert_eq!((rig.tally.panics.get(), rig.endings()), (1, [0, 0, 0, 0, 1, 0]));
+        assert_eq!(rig.status("/dev/nothing", None).await, 403);
     });
 }
 

@@ -1,5 +1,7 @@
 //! What AWS answers, as data: each case is a request to one small set of APIs and the response that is expected.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod fixture;
 
 use std::collections::BTreeMap;

@@ -11,8 +11,6 @@ use sluice_telemetry::{Metric, metric};
 /// What a scrape of `/metrics` needs to know about the node itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standing {
-    /// The number of the revision that is served; `None` before there is one.
-    pub(crate) revision: Option<u64>,
     /// Buckets of rate limits in memory.
     pub(crate) buckets: usize,
 }
@@ -41,9 +39,6 @@ pub(crate) fn render(cores: &[Arc<CoreTally>], standing: Standing) -> String {
     page.single(&metric::UPSTREAM_RETRIES, "counter", total(|core| &core.upstream_retried));
     page.single(&metric::REQUEST_PANICS, "counter", total(|core| &core.panics));
     page.single(&metric::THROTTLE_BUCKETS, "gauge", standing.buckets as u64);
-    if let Some(revision) = standing.revision {
-        page.single(&metric::REVISION_NUMBER, "gauge", revision);
-    }
     page.0
 }
 
@@ -133,7 +128,7 @@ mod tests {
         stage.end(Ending::Answered(http::StatusCode::OK), Duration::from_millis(3));
         stage.end(Ending::Answered(http::StatusCode::FORBIDDEN), Duration::from_millis(40));
         core.throttled(ThrottledBy::Plan);
-        let page = render(&[core], Standing { revision: Some(7), buckets: 2 });
+        let page = render(&[core], Standing { buckets: 2 });
         for line in [
             "sluice_requests_total{api_id=\"abc\",stage=\"d\\\"v\",status=\"2xx\"} 1",
             "sluice_requests_total{api_id=\"abc\",stage=\"d\\\"v\",status=\"4xx\"} 1",
@@ -141,7 +136,7 @@ mod tests {
             "sluice_request_seconds_bucket{api_id=\"abc\",stage=\"d\\\"v\",le=\"0.005\"} 1",
             "sluice_request_seconds_bucket{api_id=\"abc\",stage=\"d\\\"v\",le=\"+Inf\"} 2",
             "sluice_request_seconds_count{api_id=\"abc\",stage=\"d\\\"v\"} 2",
-            "sluice_revision_number 7",
+            "sluice_throttle_buckets 2",
             "sluice_connections 0",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} in\n{page}");

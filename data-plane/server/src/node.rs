@@ -14,7 +14,7 @@ use sluice_integrate::{SystemRoots, TlsFailure, UpstreamSettings, UpstreamTls};
 use sluice_pipeline::limits::Buckets;
 use sluice_pipeline::tally::CoreTally;
 use sluice_pipeline::{AddressRate, GatewaySettings, NotANetwork, SnapshotSource, TrustedProxies};
-use sluice_telemetry::Metrics;
+use sluice_telemetry::{Metrics, metric};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,7 +26,7 @@ use crate::exposition::{self, Standing};
 use crate::listener::{self, ListenFailure};
 use crate::operations::{self, Report};
 use crate::settings::Settings;
-use crate::traffic::{self, CoreHandle, Shared, Stage};
+use crate::traffic::{self, CoreHandle, Lifecycle, Shared};
 use crate::watch::Patience;
 
 /// How often a node in plaintext off loopback says so.
@@ -59,7 +59,7 @@ pub enum StartFailure {
 pub struct DataNode {
     http: SocketAddr,
     operations: SocketAddr,
-    stage: watch::Sender<Stage>,
+    lifecycle: watch::Sender<Lifecycle>,
     cores: Vec<CoreHandle>,
     tasks: TaskTracker,
     stop: DropGuard,
@@ -98,14 +98,15 @@ impl DataNode {
         metrics: Metrics,
     ) -> Result<Self, StartFailure> {
         let (http, operations) = (sockets.http()?, sockets.operations.local_addr().map_err(StartFailure::Core)?);
-        let (stage, watched) = watch::channel(Stage::Serving);
+        let (lifecycle, watched) = watch::channel(Lifecycle::Serving);
         let shared = Arc::new(shared(&settings, configuration.source())?);
         let start = |(index, socket)| traffic::start(index, socket, Arc::clone(&shared), watched.clone());
         let cores: Result<Vec<_>, _> = sockets.traffic.into_iter().enumerate().map(start).collect();
         let cores = cores.map_err(StartFailure::Core)?;
+        metrics.gauge(&metric::BUILD, &[env!("CARGO_PKG_VERSION")]).set(1.0);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let report = Arc::new(NodeReport {
-            stage: watched,
+            lifecycle: watched,
             source: configuration.source(),
             cores: cores.iter().map(|core| Arc::clone(&core.tally)).collect(),
             buckets: Arc::clone(&shared.buckets),
@@ -119,7 +120,7 @@ impl DataNode {
         }
         info!(address = %http, %operations, cores = cores.len(), "data node started");
         let drain_delay = settings.drain_delay;
-        Ok(Self { http, operations, stage, cores, tasks, stop: stop.drop_guard(), configuration, drain_delay })
+        Ok(Self { http, operations, lifecycle, cores, tasks, stop: stop.drop_guard(), configuration, drain_delay })
     }
 
     /// Where clients reach it.
@@ -145,10 +146,10 @@ impl DataNode {
 
     /// Stops it as the module promises.
     pub async fn shutdown(self) {
-        self.stage.send_replace(Stage::Draining);
+        self.lifecycle.send_replace(Lifecycle::Draining);
         info!(delay_s = self.drain_delay.as_secs(), "data node drains");
         tokio::time::sleep(self.drain_delay).await;
-        self.stage.send_replace(Stage::Closing);
+        self.lifecycle.send_replace(Lifecycle::Closing);
         for core in self.cores {
             // The thread ends right behind the sender of this.
             let _ = core.ended.await;
@@ -216,7 +217,7 @@ async fn every(pause: Duration, stop: CancellationToken, act: impl Fn()) {
 
 /// What the operations port tells about a node.
 struct NodeReport {
-    stage: watch::Receiver<Stage>,
+    lifecycle: watch::Receiver<Lifecycle>,
     source: Arc<dyn SnapshotSource>,
     cores: Vec<Arc<CoreTally>>,
     buckets: Arc<Buckets>,
@@ -225,17 +226,14 @@ struct NodeReport {
 
 impl Report for NodeReport {
     fn not_ready(&self) -> Option<&'static str> {
-        if *self.stage.borrow() != Stage::Serving {
+        if *self.lifecycle.borrow() != Lifecycle::Serving {
             return Some("the node is draining");
         }
         self.source.load().is_none().then_some("the node has no configuration yet")
     }
 
     fn metrics(&self) -> String {
-        let standing = Standing {
-            revision: self.source.load().map(|served| served.snapshot.revision.number),
-            buckets: self.buckets.count(),
-        };
+        let standing = Standing { buckets: self.buckets.count() };
         let mut page = exposition::render(&self.cores, standing);
         page.push_str(&self.metrics.render());
         page

@@ -36,7 +36,7 @@ const DROP_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where a node is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
+pub(crate) enum Lifecycle {
     /// Clients are welcome.
     Serving,
     /// Clients are asked to go elsewhere, and still served.
@@ -76,7 +76,7 @@ pub(crate) fn start(
     index: usize,
     listener: StdListener,
     shared: Arc<Shared>,
-    stage: watch::Receiver<Stage>,
+    lifecycle: watch::Receiver<Lifecycle>,
 ) -> io::Result<CoreHandle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let tally = Arc::new(CoreTally::default());
@@ -84,7 +84,7 @@ pub(crate) fn start(
     let counts = Arc::clone(&tally);
     let thread = std::thread::Builder::new().name(format!("sluice-core-{index}")).spawn(move || {
         let _ending = ending;
-        let outcome = LocalSet::new().block_on(&runtime, run(listener, shared, stage, counts));
+        let outcome = LocalSet::new().block_on(&runtime, run(listener, shared, lifecycle, counts));
         if let Err(error) = outcome {
             warn!(%error, core = index, "traffic core could not use its socket");
         }
@@ -95,14 +95,14 @@ pub(crate) fn start(
 async fn run(
     listener: StdListener,
     shared: Arc<Shared>,
-    mut stage: watch::Receiver<Stage>,
+    mut lifecycle: watch::Receiver<Lifecycle>,
     tally: Arc<CoreTally>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let port = listener.local_addr()?.port();
     let core = TrafficCore::assemble(shared, tally, port);
     let sweeper = tokio::task::spawn_local(Rc::clone(&core).sweep());
-    core.accept(&listener, &mut stage).await;
+    core.accept(&listener, &mut lifecycle).await;
     core.take_waiting(&listener);
     drop(listener);
     core.finish().await;
@@ -144,7 +144,7 @@ impl TrafficCore {
     }
 
     /// Accepts until the node closes.
-    async fn accept(&self, listener: &TcpListener, stage: &mut watch::Receiver<Stage>) {
+    async fn accept(&self, listener: &TcpListener, lifecycle: &mut watch::Receiver<Lifecycle>) {
         loop {
             // Both branches are cancel-safe: an accept that is dropped leaves the connection in its queue.
             tokio::select! {
@@ -155,14 +155,14 @@ impl TrafficCore {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                changed = stage.changed() => {
+                changed = lifecycle.changed() => {
                     // A node that is gone is a node that closes.
-                    let now = changed.map_or(Stage::Closing, |()| *stage.borrow_and_update());
-                    if now >= Stage::Draining {
+                    let now = changed.map_or(Lifecycle::Closing, |()| *lifecycle.borrow_and_update());
+                    if now >= Lifecycle::Draining {
                         self.draining.set(true);
                         self.connections.tell(Order::Finish, |watch| watch.is_multiplexed());
                     }
-                    if now == Stage::Closing {
+                    if now == Lifecycle::Closing {
                         return;
                     }
                 }

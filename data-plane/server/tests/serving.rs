@@ -1,5 +1,7 @@
 //! A node on loopback, seen through its sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "../../pipeline/tests/fixture/mod.rs"]
 mod fixture;
 mod rig;
