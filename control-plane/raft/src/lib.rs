@@ -1,4 +1,8 @@
 //! The consensus of the control plane: openraft over gRPC, with its log and the replicated state in RocksDB.
+//!
+//! Promise: what is acknowledged is on the disks of a majority; every node applies the same commands in the same order;
+//! a view is the state after whole batches and never changes. No other crate knows openraft or RocksDB.
+//! Absent: what commands mean (`sluice-state`), who may give them (`sluice-admin`), channels (`sluice-identity`).
 
 mod durable;
 mod failure;

@@ -4,7 +4,13 @@
 
 mod harness;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use harness::{Cluster, FAST, plan, wait_until};
 use sluice_proto::raft::outcome;
@@ -217,4 +223,23 @@ async fn a_call_for_another_node_or_cluster_is_refused() {
     }
     let asked = ReadIndexRequest { cluster_id: harness::CLUSTER.to_owned(), target: 1 };
     assert!(client.read_index(asked).await.unwrap().into_inner().read_log_id.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute of every core; run it when timeouts or threads of raft change"]
+async fn leadership_is_held_for_a_minute_while_every_core_is_busy() {
+    let cluster = Cluster::of(3).await;
+    let before = *cluster.raft(cluster.leader().await).leadership().borrow();
+    let stop = Arc::new(AtomicBool::new(false));
+    for _ in 0..3 * std::thread::available_parallelism().unwrap().get() {
+        let stop = stop.clone();
+        std::thread::spawn(move || while !stop.load(Ordering::Relaxed) {});
+    }
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while std::time::Instant::now() < end {
+        cluster.propose(plan("busy")).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(*cluster.raft(cluster.leader().await).leadership().borrow(), before);
 }
