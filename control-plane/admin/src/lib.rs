@@ -29,6 +29,8 @@ mod replica;
 mod schema;
 mod secrets;
 mod services;
+#[cfg(test)]
+mod testing;
 
 pub use forward::{Forward, ForwardLayer, PeerCalls};
 pub use fleet::Sessions;

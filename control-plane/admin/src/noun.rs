@@ -88,11 +88,6 @@ impl Place {
             Kind::UsagePlanKey => place(Table::PlanKey, 2, 1, "key of a usage plan"),
         }
     }
-
-    /// Whether rows of this table live in the parts of an API.
-    pub(crate) fn is_entry(self) -> bool {
-        sluice_model::part::is_entry_table(self.table)
-    }
 }
 
 /// The kind of an enveloped document.

@@ -35,6 +35,7 @@ pub struct PeerCalls<R = sluice_raft::Raft> {
     runtime: tokio::runtime::Handle,
 }
 
+#[expect(private_bounds, reason = "outside this crate it is served over Raft; tests have other replicas")]
 impl<R: Replica> PeerCalls<R> {
     /// Serves carried calls with `routes`, on the current runtime, and reports of sessions with `sessions`.
     pub(crate) fn server(routes: Routes, replica: R, sessions: Arc<dyn Sessions>) -> PeerServer<Self> {

@@ -342,3 +342,6 @@ fn check_id(id: &str, at: &str) -> Result<(), Refused> {
     let message = format!("expected an id of a-z and 0-9, found `{id}`");
     Err(Refused::invalid(at, message, "leave it out: the leader makes one"))
 }
+
+#[cfg(test)]
+mod tests;
