@@ -81,6 +81,12 @@ fn verbs<'d>(item: &Node<'d>) -> Vec<(&'static str, Node<'d>)> {
     if let Some(trace) = item.field("trace") {
         trace.warn("verb-left-out", "the verb TRACE cannot be served; this operation is left out", "");
     }
+    for (field, verb) in VERBS {
+        // YAML authors leave values away; an operation that would silently vanish is worth an error.
+        if item.value.get(field).is_some_and(serde_json::Value::is_null) {
+            item.error("operation-empty", format!("the operation {verb} is empty"), format!("write `{field}: {{}}`"));
+        }
+    }
     VERBS.iter().filter_map(|(field, verb)| Some((*verb, item.field(field)?))).collect()
 }
 
