@@ -102,13 +102,8 @@ fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>) {
                 Err(_) => break,
             }
         }
-        let only_purges = waiting.iter().all(|write| matches!(write, Write::Purge { .. }));
-        // What was purged and comes back after a crash is purged again: no sync for that.
-        let written = if only_purges {
-            shared.db.write_opt(batch, &WriteOptions::default())
-        } else {
-            shared.db.write_opt(batch, &synced)
-        };
+        // Purges too: whole files of entries are deleted behind them, which must not outlive the mark that says so.
+        let written = shared.db.write_opt(batch, &synced);
         if let Err(error) = written {
             stop_process("writing the log", &error);
         }
