@@ -68,7 +68,8 @@ impl Call {
         };
         let is_v7 = Uuid::from_slice(&id).is_ok_and(|uuid| uuid.get_version_num() == 7);
         if !is_v7 {
-            let found = if id.len() == REQUEST_ID_BYTES { "another version".to_owned() } else { format!("{} bytes", id.len()) };
+            let found =
+                if id.len() == REQUEST_ID_BYTES { "another version".to_owned() } else { format!("{} bytes", id.len()) };
             let message = format!("expected a UUIDv7 of 16 bytes, found {found}");
             return Err(Refused::invalid("requestId", message, "make one, or leave it out"));
         }

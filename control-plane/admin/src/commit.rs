@@ -286,7 +286,6 @@ pub(crate) fn derived_id(id: &[u8], purpose: &[u8], number: u64) -> Vec<u8> {
     derived
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

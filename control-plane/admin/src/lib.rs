@@ -32,7 +32,7 @@ mod services;
 #[cfg(test)]
 mod testing;
 
-pub use forward::{Forward, ForwardLayer, PeerCalls};
 pub use fleet::Sessions;
+pub use forward::{Forward, ForwardLayer, PeerCalls};
 pub use refused::{Reason, Refused};
 pub use services::{AdminSettings, Services};

@@ -11,7 +11,9 @@ use sluice_proto::{
 };
 
 /// A document of the model.
-pub(crate) trait Noun: Message + std::fmt::Debug + Default + Clone + PartialEq + Serialize + DeserializeOwned + 'static {
+pub(crate) trait Noun:
+    Message + std::fmt::Debug + Default + Clone + PartialEq + Serialize + DeserializeOwned + 'static
+{
     const KIND: Kind;
     const TABLE: Table;
     /// Name of the message in the schema.

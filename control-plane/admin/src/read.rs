@@ -70,9 +70,10 @@ pub(crate) fn deployment_exists<T: Tables>(view: &View<T>, api_id: &str, id: &st
 /// All documents of one noun that an API holds, in the order of keys.
 pub(crate) fn all_of_api<N: Noun, T: Tables>(view: &View<T>, api_id: &str) -> Vec<Found<N>> {
     let page = view.list(N::TABLE, &[api_id], None, ENTRIES_MAX);
-    let found = page.items.into_iter().map(|(_, stored)| {
-        Some(Found { document: decode_row(N::TABLE, &stored.bytes)?, version: stored.version })
-    });
+    let found = page
+        .items
+        .into_iter()
+        .map(|(_, stored)| Some(Found { document: decode_row(N::TABLE, &stored.bytes)?, version: stored.version }));
     found.flatten().collect()
 }
 

@@ -152,7 +152,9 @@ impl Replica for Raft {
                 Err(Refused::new(Reason::NotLeader, RaftFailure::NotLeader { leader }.to_string()))
             }
             Ok(Err(failure)) => Err(Refused::new(Reason::Unavailable, failure.to_string())),
-            Err(_) => Err(Refused::new(Reason::OutcomeUnknown, "the node was not added before the deadline; ask again")),
+            Err(_) => {
+                Err(Refused::new(Reason::OutcomeUnknown, "the node was not added before the deadline; ask again"))
+            }
         }
     }
 

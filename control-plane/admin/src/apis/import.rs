@@ -9,9 +9,7 @@ use futures_util::{Stream, StreamExt as _};
 use sluice_model::limits::IMPORT_BYTES_MAX;
 use sluice_openapi::Options;
 use sluice_proto::{
-    admin::{
-        ImportProgress, ImportReply, ImportRequest, ImportResult, ImportStart, import_reply, import_request,
-    },
+    admin::{ImportProgress, ImportReply, ImportRequest, ImportResult, ImportStart, import_reply, import_request},
     model::Diagnostic,
     raft::{ReplaceParts, RowChange, Stamp, row_change},
 };
@@ -76,7 +74,8 @@ pub(super) async fn import<R: Replica>(
     let (api_id, update) = target(admin, &start, &mut ids.clone())?;
     let size = bytes.len() as u64;
     let reading = tokio::task::spawn_blocking(move || parse(bytes, start, api_id, update));
-    let parsed = reading.await.map_err(|error| Refused::new(Reason::Unavailable, format!("parsing ended: {error}")))??;
+    let parsed =
+        reading.await.map_err(|error| Refused::new(Reason::Unavailable, format!("parsing ended: {error}")))??;
     tell(replies, "parsed", size, size).await;
 
     let parsed = Arc::new(parsed);
@@ -148,11 +147,7 @@ async fn received(
 }
 
 /// The API that the import makes or updates.
-fn target<R: Replica>(
-    admin: &Admin<R>,
-    start: &ImportStart,
-    ids: &mut Ids,
-) -> Result<(String, Option<Mode>), Refused> {
+fn target<R: Replica>(admin: &Admin<R>, start: &ImportStart, ids: &mut Ids) -> Result<(String, Option<Mode>), Refused> {
     let view = admin.replica.view();
     let mode = match start.mode.as_deref() {
         None | Some("overwrite" | "") => Mode::Overwrite,

@@ -36,7 +36,11 @@ pub(super) fn too_large(bytes_max: usize) -> Refused {
 }
 
 fn broken(form: &str, error: &std::io::Error) -> Refused {
-    Refused::invalid("file", format!("expected {form} as the file's name says: {error}"), "rename it, or compress it again")
+    Refused::invalid(
+        "file",
+        format!("expected {form} as the file's name says: {error}"),
+        "rename it, or compress it again",
+    )
 }
 
 #[cfg(test)]

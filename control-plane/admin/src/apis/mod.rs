@@ -3,6 +3,8 @@
 mod import;
 mod inflate;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use sluice_proto::admin::{ImportReply, ImportRequest, ListRoutesReply, ListRoutesRequest};
 use sluice_rpc::admin::apis_server;
@@ -20,10 +22,7 @@ impl<R: Replica> apis_server::Apis for Admin<R> {
     type ImportStream = ReceiverStream<Result<ImportReply, Status>>;
 
     /// The import ends with its call: a caller who hangs up stops it at its next step, before the commit or after it.
-    async fn import(
-        &self,
-        request: Request<Streaming<ImportRequest>>,
-    ) -> Result<Response<Self::ImportStream>, Status> {
+    async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Result<Response<Self::ImportStream>, Status> {
         let call = Call::of_stream(&request);
         let (replies, answer) = mpsc::channel(REPLIES_MAX);
         let admin = self.clone();

@@ -32,8 +32,9 @@ pub(super) async fn join<R: Replica>(
 ) -> Result<JoinReply, Refused> {
     let request = call.request_id(&message.request_id, &message)?;
     let wanted = message.node.clone().ok_or_else(|| Refused::invalid("node", "expected a node, found none", ""))?;
-    let role = NodeRole::parse(&wanted.role)
-        .ok_or_else(|| Refused::invalid("node.role", format!("expected control or data, found `{}`", wanted.role), ""))?;
+    let role = NodeRole::parse(&wanted.role).ok_or_else(|| {
+        Refused::invalid("node.role", format!("expected control or data, found `{}`", wanted.role), "")
+    })?;
     barrier(&admin.replica, call.deadline).await?;
     let cluster = admin.replica.view().cluster().unwrap_or_default();
     for attempt in 0..RAFT_ID_TRIES {

@@ -31,9 +31,8 @@ pub(super) async fn create<R: Replica>(
     call: &Call,
     message: CreateTokenRequest,
 ) -> Result<CreateTokenReply, Refused> {
-    let role = NodeRole::parse(&message.role).ok_or_else(|| {
-        Refused::invalid("role", format!("expected control or data, found `{}`", message.role), "")
-    })?;
+    let role = NodeRole::parse(&message.role)
+        .ok_or_else(|| Refused::invalid("role", format!("expected control or data, found `{}`", message.role), ""))?;
     let ttl = message.ttl_seconds.unwrap_or(TTL_DEFAULT);
     if ttl == 0 || ttl > TTL_MAX {
         let text = format!("expected 1 to {TTL_MAX} seconds, found {ttl}");

@@ -18,7 +18,8 @@ use crate::{
 
 /// Reads a document; the value of a key only where it is asked for.
 pub(super) async fn get<R: Replica>(admin: &Admin<R>, call: &Call, message: GetRequest) -> Result<GetReply, Refused> {
-    let name = message.r#ref.ok_or_else(|| Refused::invalid("ref", "expected the name of a document, found none", ""))?;
+    let name =
+        message.r#ref.ok_or_else(|| Refused::invalid("ref", "expected the name of a document, found none", ""))?;
     let (kind, _) = read::named(&name, "ref")?;
     let view = fresh_view(&admin.replica, call, message.stale).await?;
     let (document, version) = read::document(&view, kind, &name.ids)

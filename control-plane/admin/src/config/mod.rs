@@ -7,6 +7,8 @@ mod get;
 mod list;
 mod page;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use sluice_proto::admin::{
     ApplyReply, ApplyRequest, ChangeReply, ChangeRequest, ExportReply, ExportRequest, GetReply, GetRequest, ListReply,

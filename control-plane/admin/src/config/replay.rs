@@ -14,17 +14,28 @@ use crate::{
 };
 
 /// What each operation's row holds now; a row that has gone meanwhile has no document.
-pub(super) fn replayed<T: Tables>(view: &View<T>, tools: &Tools, mut ids: Ids, operations: &[Operation]) -> Vec<Stored> {
+pub(super) fn replayed<T: Tables>(
+    view: &View<T>,
+    tools: &Tools,
+    mut ids: Ids,
+    operations: &[Operation],
+) -> Vec<Stored> {
     let mut results = Vec::with_capacity(operations.len());
     for (index, operation) in operations.iter().enumerate() {
         ids.turn_to(index);
         let name = match &operation.kind {
-            Some(operation::Kind::Put(put)) => put.document.clone().and_then(|document| put_name(view, &mut ids, document)),
+            Some(operation::Kind::Put(put)) => {
+                put.document.clone().and_then(|document| put_name(view, &mut ids, document))
+            }
             Some(operation::Kind::Patch(patch)) => patch.target.clone(),
             Some(operation::Kind::Delete(delete)) => delete.target.clone(),
             Some(operation::Kind::Deploy(deploy)) => {
                 let id = deploy.deployment_id.clone().unwrap_or_else(|| {
-                    made(&mut ids, |ids, taken| ids.short(taken), |id| read::deployment_exists(view, &deploy.api_id, id))
+                    made(
+                        &mut ids,
+                        |ids, taken| ids.short(taken),
+                        |id| read::deployment_exists(view, &deploy.api_id, id),
+                    )
                 });
                 Some(Ref { kind: Kind::Deployment.into(), ids: vec![deploy.api_id.clone(), id] })
             }
@@ -89,7 +100,12 @@ fn put_name<T: Tables>(view: &View<T>, ids: &mut Ids, document: Document) -> Opt
         Of::Resource(one) => fill(&mut one.id, std::slice::from_ref(&one.api_id), short),
         Of::RequestValidator(one) => fill(&mut one.id, std::slice::from_ref(&one.api_id), short),
         Of::Authorizer(one) => fill(&mut one.id, std::slice::from_ref(&one.api_id), short),
-        Of::Method(_) | Of::Model(_) | Of::GatewayResponse(_) | Of::Deployment(_) | Of::Stage(_) | Of::UsagePlanKey(_) => {}
+        Of::Method(_)
+        | Of::Model(_)
+        | Of::GatewayResponse(_)
+        | Of::Deployment(_)
+        | Of::Stage(_)
+        | Of::UsagePlanKey(_) => {}
     }
     Some(Ref { kind: of.into(), ids: key_of(kind) })
 }

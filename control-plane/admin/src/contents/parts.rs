@@ -66,10 +66,7 @@ impl Parts {
 
     /// Everything, for when the cluster may have trimmed what it held.
     pub(crate) fn all(&self) -> Uploads {
-        Uploads {
-            contents: self.entries.iter().map(|entry| entry.bytes.clone()).collect(),
-            parts: self.parts.clone(),
-        }
+        Uploads { contents: self.entries.iter().map(|entry| entry.bytes.clone()).collect(), parts: self.parts.clone() }
     }
 }
 
@@ -86,7 +83,10 @@ pub(crate) fn upload_commands(uploads: Uploads, stamp: &Stamp) -> Vec<Command> {
     let contents = batches(uploads.contents).map(|contents| UploadContent { contents, ..UploadContent::default() });
     let parts = batches(uploads.parts).map(|parts| UploadContent { parts, ..UploadContent::default() });
     let with_stamp = |upload| UploadContent { stamp: Some(stamp.clone()), ..upload };
-    contents.chain(parts).map(|upload| Command { kind: Some(command::Kind::UploadContent(with_stamp(upload))) }).collect()
+    contents
+        .chain(parts)
+        .map(|upload| Command { kind: Some(command::Kind::UploadContent(with_stamp(upload))) })
+        .collect()
 }
 
 fn batches(values: Vec<Bytes>) -> impl Iterator<Item = Vec<Bytes>> {

@@ -20,7 +20,8 @@ pub(crate) struct Owner {
 pub(crate) fn settled(mut wanted: Contents, present: Option<&Contents>, owner: &Owner, ids: &mut Ids) -> Contents {
     let none = Contents::default();
     let present = present.unwrap_or(&none);
-    let resources = names(present.resources.iter().map(|one| (&one.path, &one.id)), &wanted.resources, |one| &one.id, ids);
+    let resources =
+        names(present.resources.iter().map(|one| (&one.path, &one.id)), &wanted.resources, |one| &one.id, ids);
     let validators =
         names(present.validators.iter().map(|one| (&one.name, &one.id)), &wanted.validators, |one| &one.id, ids);
     let authorizers =

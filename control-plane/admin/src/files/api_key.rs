@@ -1,10 +1,6 @@
 //! `kind: ApiKey`: a key, with its value given or made.
 
-use sluice_proto::{
-    admin::Object,
-    model::ApiKey,
-    raft::Table,
-};
+use sluice_proto::{admin::Object, model::ApiKey, raft::Table};
 use sluice_state::Tables;
 
 use crate::{

@@ -67,8 +67,7 @@ mod tests {
         let before = json!({"a": 1, "b": {"/x y": [1, 2]}, "c": "same"});
         let after = json!({"a": 2, "b": {"/x y": [1, 3, 4]}, "c": "same", "d": true});
         let lines = differences(&before, &after);
-        let expect =
-            ["a: 1 -> 2", "b[\"/x y\"][1]: 2 -> 3", "b[\"/x y\"][2]: (none) -> 4", "d: (none) -> true"];
+        let expect = ["a: 1 -> 2", "b[\"/x y\"][1]: 2 -> 3", "b[\"/x y\"][2]: (none) -> 4", "d: (none) -> true"];
         assert_eq!(lines, expect);
         assert!(differences(&before, &before).is_empty());
     }

@@ -12,11 +12,7 @@ use sluice_proto::{
 };
 use sluice_state::{Tables, View};
 
-use crate::{
-    contents::Contents,
-    plan::without_secrets,
-    read,
-};
+use crate::{contents::Contents, plan::without_secrets, read};
 
 /// Kinds that can be exported.
 pub(crate) const EXPORTED_KINDS: [(&str, Table); 3] =
@@ -76,7 +72,8 @@ pub(super) fn api_spec(contents: &Contents) -> Value {
         for method in contents.methods.iter().filter(|method| method.resource_id == resource.id) {
             let mut one = json_of(method);
             without(&mut one, &["apiId", "resourceId", "httpMethod", "requestValidatorId", "authorizerId"]);
-            let validator = contents.validators.iter().find(|one| Some(&one.id) == method.request_validator_id.as_ref());
+            let validator =
+                contents.validators.iter().find(|one| Some(&one.id) == method.request_validator_id.as_ref());
             let authorizer = contents.authorizers.iter().find(|one| Some(&one.id) == method.authorizer_id.as_ref());
             validator.into_iter().for_each(|found| set(&mut one, "requestValidator", json!(found.name)));
             authorizer.into_iter().for_each(|found| set(&mut one, "authorizer", json!(found.name)));

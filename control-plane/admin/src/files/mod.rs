@@ -99,10 +99,9 @@ pub(crate) fn plan_files<T: Tables>(
     for index in order {
         let object = &objects[index];
         ids.turn_to(index);
-        let mut planner =
-            Planner { view: View(&rehearsal.draft), tools, ids: &mut *ids, now_ms: stamp.time_ms };
-        let planned = plan_object(&mut planner, object, &names)
-            .and_then(|planned| play(&mut rehearsal, planned, stamp));
+        let mut planner = Planner { view: View(&rehearsal.draft), tools, ids: &mut *ids, now_ms: stamp.time_ms };
+        let planned =
+            plan_object(&mut planner, object, &names).and_then(|planned| play(&mut rehearsal, planned, stamp));
         match planned {
             Ok(planned) => {
                 names.insert(&object.kind, &object.name, &planned.id);
@@ -114,11 +113,7 @@ pub(crate) fn plan_files<T: Tables>(
     if faults.is_empty() { Ok(plan) } else { Err(Refused::faults(faults)) }
 }
 
-fn plan_object<T: Tables>(
-    planner: &mut Planner<'_, T>,
-    object: &Object,
-    names: &Names,
-) -> Result<ObjectPlan, Refused> {
+fn plan_object<T: Tables>(planner: &mut Planner<'_, T>, object: &Object, names: &Names) -> Result<ObjectPlan, Refused> {
     match object.kind.as_str() {
         "RestApi" => rest_api::plan(planner, object),
         "ApiKey" => api_key::plan(planner, object),
@@ -198,6 +193,3 @@ pub(super) fn duplicates<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<&
     let mut seen = BTreeSet::new();
     names.filter(|name| !seen.insert(*name)).collect()
 }
-
-#[cfg(test)]
-mod tests;

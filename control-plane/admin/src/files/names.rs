@@ -22,13 +22,7 @@ impl Names {
     ///
     /// # Errors
     /// `Invalid` at `at` when nothing, or more than one thing, has the name.
-    pub(super) fn find<T: Tables>(
-        &self,
-        view: &View<T>,
-        kind: &str,
-        name: &str,
-        at: &str,
-    ) -> Result<String, Refused> {
+    pub(super) fn find<T: Tables>(&self, view: &View<T>, kind: &str, name: &str, at: &str) -> Result<String, Refused> {
         if let Some(id) = self.planned.get(&(kind.to_owned(), name.to_owned())) {
             return Ok(id.clone());
         }

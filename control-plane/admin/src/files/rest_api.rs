@@ -59,10 +59,8 @@ pub(super) fn plan<T: Tables>(planner: &mut Planner<'_, T>, object: &Object) -> 
     warnings.extend(contents.checked().map_err(|refused| refused.under("spec"))?);
     let parts = Parts::of(contents.entries())?;
 
-    let mut differences = diff::differences(
-        &present.as_ref().map_or_else(|| serde_json::json!({}), api_spec),
-        &api_spec(&contents),
-    );
+    let mut differences =
+        diff::differences(&present.as_ref().map_or_else(|| serde_json::json!({}), api_spec), &api_spec(&contents));
     let mut rows = Vec::new();
     let held = planner.view.api_row(&api_id).map(|(_, row)| row.parts);
     if held.as_deref() != Some(&parts.digest_bytes()[..]) {
@@ -135,7 +133,12 @@ fn from_openapi(
 fn from_spec(spec: &mut Spec<'_>, object: &Object) -> Contents {
     if spec.take("openapi").is_some() {
         let at = format!("{}.openapi", spec.at);
-        spec.faults.push(crate::refused::fault("invalid", at, "the file was not sent along", "apply it with `sluice apply`"));
+        spec.faults.push(crate::refused::fault(
+            "invalid",
+            at,
+            "the file was not sent along",
+            "apply it with `sluice apply`",
+        ));
     }
     let mut contents = Contents::default();
     read_resources(spec, &mut contents);
@@ -159,7 +162,9 @@ fn from_spec(spec: &mut Spec<'_>, object: &Object) -> Contents {
         spec.faults.append(&mut one.faults);
     }
     for (response_type, mut one) in spec.take_objects("gatewayResponses") {
-        if let Some(response) = one.document::<GatewayResponse>(&[("apiId", BY_ITS_PLACE), ("responseType", BY_ITS_PLACE)]) {
+        if let Some(response) =
+            one.document::<GatewayResponse>(&[("apiId", BY_ITS_PLACE), ("responseType", BY_ITS_PLACE)])
+        {
             contents.gateway_responses.push(GatewayResponse { response_type, ..response });
         }
         spec.faults.append(&mut one.faults);

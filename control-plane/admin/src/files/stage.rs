@@ -83,9 +83,7 @@ pub(super) fn plan<T: Tables>(
         let ids = &mut *planner.ids;
         let deployment_id = match (&before, new_deployment) {
             (Some(before), false) => before.deployment_id.clone(),
-            _ => deployment
-                .clone()
-                .unwrap_or_else(|| ids.short(|id| read::deployment_exists(view, api_id, id))),
+            _ => deployment.clone().unwrap_or_else(|| ids.short(|id| read::deployment_exists(view, api_id, id))),
         };
         let after = staged(stage, api_id, &name, deployment_id, before.as_ref(), planner.now_ms);
         checked(&after).map_err(|refused| refused.under(&at))?;

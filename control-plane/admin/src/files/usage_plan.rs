@@ -40,12 +40,7 @@ pub(super) fn plan<T: Tables>(
 
     let id = names::present(&planner.view, Table::Plan, "UsagePlan", &object.name, "name")?;
     let found = id.as_ref().and_then(|id| read::find::<UsagePlan, _>(&planner.view, std::slice::from_ref(id)));
-    let wanted = UsagePlan {
-        id: id.unwrap_or_default(),
-        name: object.name.clone(),
-        api_stages: stages,
-        ..wanted
-    };
+    let wanted = UsagePlan { id: id.unwrap_or_default(), name: object.name.clone(), api_stages: stages, ..wanted };
     let before = found.as_ref().map(|found| plan_spec(&planner.view, &found.document, None));
     let planned = planner.put_usage_plan(wanted.clone(), None).map_err(|refused| refused.under("spec"))?;
     let id = planned.answer.name.ids.first().cloned().unwrap_or_default();
@@ -109,11 +104,7 @@ fn read_stages<T: Tables>(planner: &Planner<'_, T>, spec: &mut Spec<'_>, names: 
 }
 
 /// `keys` as ids; none where the file does not say.
-fn read_keys<T: Tables>(
-    planner: &Planner<'_, T>,
-    spec: &mut Spec<'_>,
-    names: &Names,
-) -> Option<BTreeSet<String>> {
+fn read_keys<T: Tables>(planner: &Planner<'_, T>, spec: &mut Spec<'_>, names: &Names) -> Option<BTreeSet<String>> {
     let listed = spec.take_texts("keys")?;
     for name in duplicates(listed.iter().map(String::as_str)) {
         spec.faults.push(fault("conflict", "spec.keys", format!("key `{name}` is listed twice"), ""));

@@ -183,7 +183,8 @@ fn answer_of(reply: Result<ForwardReply, Status>, deadline: Instant) -> Option<R
         // The leader is gone or restarting: another will be there.
         Err(status) if matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown) => None,
         Err(status) if status.code() == Code::DeadlineExceeded || Instant::now() >= deadline => {
-            let message = "the leader did not answer in time; the change may have been made: ask again with the same request id";
+            let message =
+                "the leader did not answer in time; the change may have been made: ask again with the same request id";
             Some(Status::from(Refused::new(Reason::OutcomeUnknown, message)).into_http())
         }
         Err(status) => Some(status.into_http()),

@@ -7,6 +7,8 @@
 mod frame;
 mod layer;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 pub use layer::{Forward, ForwardLayer};
 pub use serve::PeerCalls;

@@ -39,10 +39,13 @@ pub struct PeerCalls<R = sluice_raft::Raft> {
 impl<R: Replica> PeerCalls<R> {
     /// Serves carried calls with `routes`, on the current runtime, and reports of sessions with `sessions`.
     pub(crate) fn server(routes: Routes, replica: R, sessions: Arc<dyn Sessions>) -> PeerServer<Self> {
-        let runtime = tokio::runtime::Handle::current();
-        PeerServer::new(Self { routes, replica, sessions, runtime })
+        PeerServer::new(Self::over(routes, replica, sessions))
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn over(routes: Routes, replica: R, sessions: Arc<dyn Sessions>) -> Self {
+        Self { routes, replica, sessions, runtime: tokio::runtime::Handle::current() }
     }
 
     /// The other node that leads, if this one does not.

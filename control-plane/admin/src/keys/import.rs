@@ -3,9 +3,7 @@
 //! Promise: a row that is wrong costs only itself; sending the same file again goes on where the first stopped, since
 //! keys that exist with the same value and name are left alone. Not one revision; AWS's import is not atomic either.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{Stream, StreamExt as _};
 use sluice_model::limits::{DIAGNOSTICS_MAX, IMPORT_BYTES_MAX, KEY_IMPORT_ROWS};
@@ -50,7 +48,8 @@ pub(super) async fn import<R: Replica>(
     let bytes = received(&mut requests).await?;
     let request = call.request_id_of(&start.request_id, blake3::hash(&bytes).as_bytes())?;
     let reading = tokio::task::spawn_blocking(move || csv::read(&bytes));
-    let read = reading.await.map_err(|error| Refused::new(Reason::Unavailable, format!("reading ended: {error}")))??;
+    let read =
+        reading.await.map_err(|error| Refused::new(Reason::Unavailable, format!("reading ended: {error}")))??;
     let mut result = ImportCsvResult::default();
     report(&mut result, read.faults);
     let mut rows_done = 0;
@@ -173,7 +172,9 @@ fn batches(rows: Vec<KeyRow>) -> Vec<Vec<KeyRow>> {
     let mut batches: Vec<Vec<KeyRow>> = Vec::new();
     let mut bytes = 0;
     for row in rows {
-        let size = row.name.len() + row.value.len() + row.description.as_ref().map_or(0, String::len)
+        let size = row.name.len()
+            + row.value.len()
+            + row.description.as_ref().map_or(0, String::len)
             + row.plan_ids.iter().map(|id| 2 * id.len() + 64).sum::<usize>();
         match batches.last_mut() {
             Some(batch) if batch.len() < KEY_IMPORT_ROWS && bytes + size <= BATCH_BYTES_MAX => {

@@ -3,6 +3,8 @@
 mod batch;
 mod csv;
 mod import;
+#[cfg(test)]
+mod tests;
 
 use sluice_proto::admin::{ImportCsvReply, ImportCsvRequest};
 use sluice_rpc::admin::keys_server;

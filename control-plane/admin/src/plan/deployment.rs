@@ -15,7 +15,11 @@ impl<T: Tables> Planner<'_, T> {
         expected: Option<u64>,
     ) -> Result<Planned, Refused> {
         if deployment.id.is_empty() {
-            return Err(Refused::invalid("id", "a deployment is made by deploying its api", "use the deploy operation"));
+            return Err(Refused::invalid(
+                "id",
+                "a deployment is made by deploying its api",
+                "use the deploy operation",
+            ));
         }
         deployment.level = LEVEL;
         let (found, expected) = self.present(&deployment, expected)?;

@@ -56,9 +56,10 @@ impl<T: Tables> Planner<'_, T> {
     /// Refuses a name that another document of this noun has; files and imports know these by name.
     pub(super) fn name_is_free<N: Noun>(&self, api_id: &str, document: &N) -> Result<(), Refused> {
         let key = document.key();
-        let taken = self.all::<N>(api_id).into_iter().any(|other| {
-            other.document.name() == document.name() && other.document.key() != key
-        });
+        let taken = self
+            .all::<N>(api_id)
+            .into_iter()
+            .any(|other| other.document.name() == document.name() && other.document.key() != key);
         if taken {
             return Err(Refused::conflict(format!("this api has another one named `{}`", document.name())));
         }

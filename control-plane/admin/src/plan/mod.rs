@@ -282,11 +282,7 @@ fn planned<N: Noun>(document: N, rows: Vec<RowChange>) -> Planned {
 }
 
 /// The version that apply has to find: what the caller expects, else what was read (0: nothing).
-fn expect(
-    expected: Option<u64>,
-    found: Option<u64>,
-    what: impl FnOnce() -> String,
-) -> Result<Option<u64>, Refused> {
+fn expect(expected: Option<u64>, found: Option<u64>, what: impl FnOnce() -> String) -> Result<Option<u64>, Refused> {
     match (expected, found) {
         (_, Some(PENDING)) => Ok(None),
         (None, found) => Ok(Some(found.unwrap_or(0))),

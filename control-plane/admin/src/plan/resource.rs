@@ -28,7 +28,11 @@ impl<T: Tables> Planner<'_, T> {
         let (found, expected) = self.present(&resource, expected)?;
         let was_root = found.as_ref().is_some_and(|found| found.document.parent_id.is_none());
         if was_root != resource.parent_id.is_none() {
-            return Err(Refused::invalid("parentId", "the root stays the root, and every other resource has a parent", ""));
+            return Err(Refused::invalid(
+                "parentId",
+                "the root stays the root, and every other resource has a parent",
+                "",
+            ));
         }
         let mut refs = Vec::new();
         if let Some(parent_id) = resource.parent_id.clone() {
@@ -48,7 +52,8 @@ impl<T: Tables> Planner<'_, T> {
     }
 
     fn parent_of(&self, resource: &Resource, parent_id: &str, all: &[Found<Resource>]) -> Result<Resource, Refused> {
-        let by_id: BTreeMap<&str, &Resource> = all.iter().map(|one| (one.document.id.as_str(), &one.document)).collect();
+        let by_id: BTreeMap<&str, &Resource> =
+            all.iter().map(|one| (one.document.id.as_str(), &one.document)).collect();
         let Some(parent) = by_id.get(parent_id) else {
             return Err(Refused::invalid("parentId", format!("resource `{parent_id}` does not exist in this api"), ""));
         };
@@ -79,7 +84,8 @@ impl<T: Tables> Planner<'_, T> {
                 return Err(Refused::conflict(message));
             }
             if is_variable(&sibling.path_part) && is_variable(&resource.path_part) {
-                let message = format!("{} stands beside {}: AWS refuses two variables at one place", resource.path, sibling.path);
+                let message =
+                    format!("{} stands beside {}: AWS refuses two variables at one place", resource.path, sibling.path);
                 let mut warning = crate::refused::fault("sibling-variables", "pathPart", message, "");
                 "warning".clone_into(&mut warning.severity);
                 warnings.push(warning);
@@ -117,7 +123,9 @@ impl<T: Tables> Planner<'_, T> {
         let mut going = vec![&first.document];
         let mut next = 0;
         while let Some(parent) = going.get(next).map(|one| one.id.clone()) {
-            going.extend(resources.iter().map(|one| &one.document).filter(|one| one.parent_id.as_deref() == Some(&parent)));
+            going.extend(
+                resources.iter().map(|one| &one.document).filter(|one| one.parent_id.as_deref() == Some(&parent)),
+            );
             next += 1;
         }
         let mut rows = Vec::new();

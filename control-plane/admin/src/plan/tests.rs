@@ -306,7 +306,10 @@ async fn a_quota_is_refused_until_something_counts_it() {
     let plan = UsagePlan { name: "gold".into(), quota: Some(quota), ..UsagePlan::default() };
     let status = admin.try_change(vec![put(plan)]).await.unwrap_err();
     let details: sluice_proto::admin::ErrorDetails = prost::Message::decode(status.details()).unwrap();
-    assert_eq!((details.diagnostics[0].code.as_str(), details.diagnostics[0].at.as_str()), ("not-supported-yet", "quota"));
+    assert_eq!(
+        (details.diagnostics[0].code.as_str(), details.diagnostics[0].at.as_str()),
+        ("not-supported-yet", "quota")
+    );
 }
 
 #[tokio::test]

@@ -12,7 +12,9 @@ use sluice_proto::{
 use sluice_state::Tables;
 
 use super::{
-    PENDING, Planned, Planner, api_key::key_row, check_id, checked, missing, planned, put_row,
+    PENDING, Planned, Planner,
+    api_key::key_row,
+    check_id, checked, missing, planned, put_row,
     usage_plan::{plan_refs, same},
 };
 use crate::{
@@ -98,8 +100,7 @@ pub(crate) fn joined(plan: &Found<UsagePlan>, keys: &[String]) -> Vec<RowChange>
         ..sluice_proto::raft::PutRow::default()
     })];
     rows.extend(keys.iter().map(|key_id| {
-        let member =
-            UsagePlanKey { level: LEVEL, plan_id: plan.document.id.clone(), key_id: key_id.clone() };
+        let member = UsagePlanKey { level: LEVEL, plan_id: plan.document.id.clone(), key_id: key_id.clone() };
         member_row(&member, Some(0))
     }));
     rows

@@ -1,0 +1,178 @@
+//! Calls that a follower takes, carried to a leader in the same process.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use http::Request;
+use http_body_util::BodyExt as _;
+use prost::Message as _;
+use sluice_identity::Peer;
+use sluice_proto::{
+    admin::{ChangeReply, ChangeRequest, ErrorDetails},
+    model::{ApiKey, RestApi},
+    raft::{Command, ForwardReply, ForwardRequest, ProposeReply, ProposeRequest},
+};
+use sluice_raft::{ProposeFailure, ReadFailure};
+use sluice_rpc::raft::peer_server::{Peer as _, PeerServer};
+use sluice_state::View;
+use tonic::{Code, Status, body::Body};
+use tower::{Service as _, ServiceExt as _};
+
+use super::{Forward, PeerCalls, frame};
+use crate::{
+    propose,
+    refused::Refused,
+    replica::{Applied, Leader, Replica, Standing},
+    services::routes,
+    testing::{MemoryReplica, NoSessions, founded, put},
+};
+
+/// A follower whose leader is in the same process, and is not there for the first calls.
+#[derive(Clone)]
+struct Follower {
+    leader: Arc<PeerCalls<MemoryReplica>>,
+    state: MemoryReplica,
+    refusals: Arc<AtomicUsize>,
+}
+
+impl Follower {
+    fn is_away(&self) -> bool {
+        self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+impl Replica for Follower {
+    type Tables = <MemoryReplica as Replica>::Tables;
+
+    fn view(&self) -> View<Self::Tables> {
+        self.state.view()
+    }
+
+    fn leader(&self) -> Leader {
+        if self.is_away() { Leader::Unknown } else { Leader::Other(1) }
+    }
+
+    async fn propose(&self, _: Command, _: Instant) -> Result<Applied, ProposeFailure> {
+        Err(ProposeFailure::NotLeader { leader: Some(1) })
+    }
+
+    async fn read_barrier(&self, _: Instant) -> Result<(), ReadFailure> {
+        Ok(())
+    }
+
+    async fn forward(&self, _: u64, request: ForwardRequest, _: Instant) -> Result<ForwardReply, Status> {
+        if self.is_away() {
+            return Err(Status::unavailable("connection refused"));
+        }
+        Ok(self.leader.forward(tonic::Request::new(request)).await?.into_inner())
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::default()
+    }
+
+    async fn add_learner(&self, _: u64, _: &str, _: Instant) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    async fn propose_at(&self, _: u64, request: ProposeRequest, _: Instant) -> Result<ProposeReply, Status> {
+        if self.is_away() {
+            return Err(Status::unavailable("connection refused"));
+        }
+        Ok(self.leader.propose(tonic::Request::new(request)).await?.into_inner())
+    }
+}
+
+fn cluster(refusals: usize) -> (crate::admin::Admin<MemoryReplica>, Follower) {
+    let admin = founded();
+    let calls = PeerCalls::over(routes(&admin), admin.replica.clone(), Arc::new(NoSessions));
+    let follower = Follower {
+        leader: Arc::new(calls),
+        state: admin.replica.clone(),
+        refusals: Arc::new(AtomicUsize::new(refusals)),
+    };
+    (admin, follower)
+}
+
+async fn change(follower: &Follower, timeout: &str, message: &ChangeRequest) -> Result<ChangeReply, Status> {
+    let admin = crate::services::admin(
+        follower.clone(),
+        Arc::new(NoSessions),
+        crate::AdminSettings { node_id: "n2".into(), cluster_key: sluice_identity::ClusterKey::generate().unwrap() },
+    );
+    let mut service = Forward::over(routes(&admin), follower.clone());
+    let mut request = Request::post("/sluice.admin.v1.Config/Change")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", timeout)
+        .body(frame::body_of(&message.encode_to_vec()))
+        .unwrap();
+    request.extensions_mut().insert(Peer::operator("ann"));
+    let response = service.ready().await.unwrap().call(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let collected = Body::collect(body).await.unwrap();
+    let status = collected.trailers().and_then(Status::from_header_map);
+    match status.or_else(|| Status::from_header_map(&parts.headers)) {
+        Some(status) if status.code() != Code::Ok => Err(status),
+        _ => Ok(ChangeReply::decode(frame::message_of(&collected.to_bytes()).unwrap()).unwrap()),
+    }
+}
+
+fn new_api() -> ChangeRequest {
+    let api = RestApi { name: "pets".into(), ..RestApi::default() };
+    ChangeRequest { request_id: Vec::new(), operations: vec![put(api)] }
+}
+
+#[tokio::test]
+async fn a_change_on_a_follower_is_made_by_the_leader() {
+    let (admin, follower) = cluster(0);
+    let reply = change(&follower, "5S", &new_api()).await.unwrap();
+    assert_eq!(reply.results.len(), 1);
+    assert_eq!(admin.replica.log_index(), 2);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_away_is_asked_again_until_it_is_there() {
+    let (admin, follower) = cluster(5);
+    change(&follower, "5S", &new_api()).await.unwrap();
+    assert_eq!(admin.replica.log_index(), 2);
+}
+
+#[tokio::test]
+async fn without_a_leader_the_call_ends_with_its_deadline() {
+    let (_, follower) = cluster(usize::MAX);
+    let status = change(&follower, "100m", &new_api()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(ErrorDetails::decode(status.details()).unwrap().code, "unavailable");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_leader_comes_back_with_its_details() {
+    let (_, follower) = cluster(0);
+    let key = ApiKey { name: "k".into(), value: Some("short".into()), ..ApiKey::default() };
+    let message = ChangeRequest { request_id: Vec::new(), operations: vec![put(key)] };
+    let status = change(&follower, "5S", &message).await.unwrap_err();
+    let details = ErrorDetails::decode(status.details()).unwrap();
+    assert_eq!((details.code.as_str(), details.diagnostics[0].at.as_str()), ("invalid", "value"));
+}
+
+#[tokio::test]
+async fn a_command_of_a_follower_is_stamped_and_proposed_by_the_leader() {
+    let (admin, follower) = cluster(3);
+    let stamp = sluice_proto::raft::Stamp { actor: "ann".into(), ..Default::default() };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let committed = propose::anywhere(&follower, propose::change(stamp, Vec::new()), deadline).await.unwrap();
+    assert_eq!(committed.version, 2);
+    assert!(admin.replica.view().stamp() > 0);
+}
+
+/// The service is what the peer port serves.
+#[test]
+fn the_peer_service_has_its_name() {
+    let name = <PeerServer<PeerCalls> as tonic::server::NamedService>::NAME;
+    assert_eq!(name, "sluice.raft.v1.Peer");
+}
