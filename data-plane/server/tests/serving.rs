@@ -91,7 +91,7 @@ async fn a_node_that_stops_fails_readiness_first_and_finishes_what_is_in_flight(
         let late = Client::connect(http).request(&get("/mock"));
         assert_eq!((late.status, field(&late.head, "connection").as_deref()), (200, Some("close")));
         assert!(idle.is_closed(), "an idle connection is closed when accepting ends");
-        assert!(std::net::TcpStream::connect(http).is_err(), "nothing accepts");
+        wait_until("no core accepts", || std::net::TcpStream::connect(http).is_err());
         backend.release();
         assert_eq!(busy.answer(true).status, 200);
     })
