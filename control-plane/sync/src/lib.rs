@@ -1,1 +1,17 @@
-//! Config stream to data nodes, and the fleet view.
+//! The config stream to data nodes, and the fleet view: who serves which revision.
+//!
+//! Promise: a data node is told of a change as soon as this node has applied it, with one change in flight and the next
+//! spanning all that happened meanwhile; it is never led back within a generation, and another generation reaches it only
+//! whole; what it answers is known to the leader without a timer. Absent: leases and telemetry, which have streams of
+//! their own; `Detached` is a message that this release does not send.
+
+mod fleet;
+mod source;
+mod stream;
+#[cfg(test)]
+mod testing;
+mod timing;
+
+pub use fleet::Fleet;
+pub use source::Source;
+pub use stream::SyncServer;

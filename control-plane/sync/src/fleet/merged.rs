@@ -1,0 +1,230 @@
+//! The leader's view: what every control node has reported in this term.
+
+use std::collections::BTreeMap;
+
+use sluice_proto::raft::{Session, SessionReport};
+use tokio::time::Instant;
+
+use crate::timing::Timing;
+
+/// Data nodes that left and are still listed.
+const GONE_MAX: usize = 1_000;
+
+/// What control nodes have reported in one term.
+#[derive(Default)]
+pub(crate) struct Merged {
+    term: u64,
+    led_since: Option<Instant>,
+    reporters: BTreeMap<u64, Reporter>,
+    /// The last session of data nodes that have none now, by node.
+    gone: BTreeMap<String, Gone>,
+    arrivals: u64,
+}
+
+struct Reporter {
+    process: u64,
+    sequence: u64,
+    heard: Instant,
+    sessions: BTreeMap<String, Arrived>,
+}
+
+struct Arrived {
+    /// Of two sessions of one data node, the one that was heard of later counts.
+    arrival: u64,
+    session: Session,
+}
+
+struct Gone {
+    session: Session,
+    since: Instant,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Yes,
+    /// It builds on what this view does not hold.
+    WantFull,
+}
+
+impl Merged {
+    /// Forgets other terms, and the sessions of control nodes that have fallen silent.
+    pub(crate) fn refresh(&mut self, term: u64, this: u64, timing: &Timing, now: Instant) {
+        if self.term != term || self.led_since.is_none() {
+            *self = Self { term, led_since: Some(now), ..Self::default() };
+        }
+        let silent = |id: u64, reporter: &Reporter| {
+            id != this && now.duration_since(reporter.heard) > timing.reporter_silence_max
+        };
+        let mut lost = Vec::new();
+        for (id, reporter) in &mut self.reporters {
+            if silent(*id, reporter) {
+                lost.extend(std::mem::take(&mut reporter.sessions).into_values().map(|arrived| arrived.session));
+            }
+        }
+        for session in lost {
+            self.leave(session, now);
+        }
+        self.gone.retain(|_, gone| now.duration_since(gone.since) < timing.gone_listed);
+    }
+
+    /// Takes a report.
+    pub(crate) fn take(&mut self, report: SessionReport, now: Instant) -> Taken {
+        let SessionReport { from, sequence, full, sessions, gone, process, .. } = report;
+        let known = self.reporters.get_mut(&from).filter(|reporter| reporter.process == process);
+        match known {
+            // A late copy of a report whose answer was lost: what followed it was taken.
+            Some(reporter) if sequence <= reporter.sequence => return Taken::Yes,
+            Some(reporter) => (reporter.sequence, reporter.heard) = (sequence, now),
+            None if !full => return Taken::WantFull,
+            None => {
+                let reporter = Reporter { process, sequence, heard: now, sessions: BTreeMap::new() };
+                if let Some(before) = self.reporters.insert(from, reporter) {
+                    before.sessions.into_values().for_each(|arrived| self.leave(arrived.session, now));
+                }
+            }
+        }
+        let Some(reporter) = self.reporters.get_mut(&from) else { return Taken::WantFull };
+        let ended: Vec<String> = if full {
+            let stays = |id: &String| sessions.iter().any(|session| session.session_id == *id);
+            reporter.sessions.keys().filter(|id| !stays(id)).cloned().collect()
+        } else {
+            gone
+        };
+        let left: Vec<Session> =
+            ended.iter().filter_map(|id| reporter.sessions.remove(id)).map(|arrived| arrived.session).collect();
+        for session in sessions {
+            self.gone.remove(&session.node_id);
+            let id = session.session_id.clone();
+            let arrival = reporter.sessions.get(&id).map(|arrived| arrived.arrival).unwrap_or_else(|| {
+                self.arrivals += 1;
+                self.arrivals
+            });
+            reporter.sessions.insert(id, Arrived { arrival, session });
+        }
+        left.into_iter().for_each(|session| self.leave(session, now));
+        Taken::Yes
+    }
+
+    /// A session has ended; its data node has left unless another session of it lives.
+    fn leave(&mut self, session: Session, now: Instant) {
+        let lives =
+            |reporter: &Reporter| reporter.sessions.values().any(|arrived| arrived.session.node_id == session.node_id);
+        if !self.reporters.values().any(lives) && self.gone.len() < GONE_MAX {
+            self.gone.insert(session.node_id.clone(), Gone { session, since: now });
+        }
+    }
+
+    /// The sessions of connected data nodes, by node, one of each.
+    pub(crate) fn live(&self) -> Vec<Session> {
+        let mut newest: BTreeMap<&str, &Arrived> = BTreeMap::new();
+        for arrived in self.reporters.values().flat_map(|reporter| reporter.sessions.values()) {
+            let place = newest.entry(&arrived.session.node_id).or_insert(arrived);
+            if arrived.arrival > place.arrival {
+                *place = arrived;
+            }
+        }
+        newest.into_values().map(|arrived| arrived.session.clone()).collect()
+    }
+
+    /// The last sessions of data nodes that have left.
+    pub(crate) fn gone(&self) -> Vec<Session> {
+        self.gone.values().map(|gone| gone.session.clone()).collect()
+    }
+
+    /// Data nodes that left less than `within` ago: they may be on their way to another control node.
+    pub(crate) fn leaving(&self, within: std::time::Duration, now: Instant) -> Vec<&Session> {
+        let leaving = self.gone.values().filter(|gone| now.duration_since(gone.since) < within);
+        leaving.map(|gone| &gone.session).collect()
+    }
+
+    /// Those of `voters` that have not sent their sessions in this term.
+    pub(crate) fn not_heard(&self, voters: &[u64]) -> Vec<u64> {
+        voters.iter().filter(|voter| !self.reporters.contains_key(voter)).copied().collect()
+    }
+
+    /// How long this node has led in this term.
+    pub(crate) fn led_for(&self, now: Instant) -> std::time::Duration {
+        self.led_since.map_or_else(Default::default, |since| now.duration_since(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(id: &str, node_id: &str, number: u64) -> Session {
+        Session { session_id: id.to_owned(), node_id: node_id.to_owned(), applied_number: number, ..Session::default() }
+    }
+
+    fn report(from: u64, sequence: u64, full: bool, sessions: Vec<Session>, gone: &[&str]) -> SessionReport {
+        let gone = gone.iter().map(|&id| id.to_owned()).collect();
+        SessionReport { from, sequence, full, sessions, gone, process: 1, term: 1 }
+    }
+
+    fn live(merged: &Merged) -> Vec<(String, u64)> {
+        merged.live().into_iter().map(|session| (session.node_id, session.applied_number)).collect()
+    }
+
+    fn leading() -> (Merged, Instant) {
+        let mut merged = Merged::default();
+        let now = Instant::now();
+        merged.refresh(1, 1, &Timing::PRODUCT, now);
+        (merged, now)
+    }
+
+    #[test]
+    fn news_need_a_full_list_first() {
+        let (mut merged, now) = leading();
+        assert_eq!(merged.take(report(2, 5, false, vec![session("s", "a", 1)], &[]), now), Taken::WantFull);
+        assert_eq!(merged.not_heard(&[2, 3]), [2, 3]);
+        assert_eq!(merged.take(report(2, 6, true, vec![session("s", "a", 1)], &[]), now), Taken::Yes);
+        assert_eq!(merged.take(report(2, 7, false, vec![session("s", "a", 2)], &[]), now), Taken::Yes);
+        assert_eq!((live(&merged), merged.not_heard(&[2, 3])), (vec![("a".to_owned(), 2)], vec![3]));
+    }
+
+    #[test]
+    fn a_late_copy_of_a_report_changes_nothing_and_a_new_process_begins_anew() {
+        let (mut merged, now) = leading();
+        merged.take(report(2, 6, true, vec![session("s", "a", 2)], &[]), now);
+        merged.take(report(2, 5, true, vec![session("s", "a", 1)], &[]), now);
+        assert_eq!(live(&merged), [("a".to_owned(), 2)]);
+        let restarted = SessionReport { process: 2, ..report(2, 1, true, Vec::new(), &[]) };
+        merged.take(restarted, now);
+        assert!(live(&merged).is_empty());
+        assert_eq!(merged.gone().len(), 1);
+    }
+
+    #[test]
+    fn the_newer_session_of_a_data_node_counts() {
+        let (mut merged, now) = leading();
+        merged.take(report(2, 1, true, vec![session("old", "a", 9)], &[]), now);
+        merged.take(report(3, 1, true, vec![session("new", "a", 4)], &[]), now);
+        assert_eq!(live(&merged), [("a".to_owned(), 4)]);
+        merged.take(report(2, 2, false, Vec::new(), &["old"]), now);
+        assert_eq!((live(&merged).len(), merged.gone().len()), (1, 0), "it did not leave: it moved");
+        merged.take(report(3, 2, false, Vec::new(), &["new"]), now);
+        assert_eq!((live(&merged).len(), merged.gone().len()), (0, 1));
+    }
+
+    #[test]
+    fn a_silent_control_node_loses_its_sessions_but_was_heard() {
+        let (mut merged, now) = leading();
+        merged.take(report(2, 1, true, vec![session("s", "a", 1)], &[]), now);
+        merged.take(report(1, 1, true, vec![session("t", "b", 1)], &[]), now);
+        let later = now + Timing::PRODUCT.reporter_silence_max * 2;
+        merged.refresh(1, 1, &Timing::PRODUCT, later);
+        assert_eq!(live(&merged), [("b".to_owned(), 1)], "its own sessions do not age");
+        assert!(merged.not_heard(&[1, 2]).is_empty());
+        assert_eq!(merged.leaving(Timing::PRODUCT.gone_after, later).len(), 1);
+    }
+
+    #[test]
+    fn a_new_term_begins_with_nothing() {
+        let (mut merged, now) = leading();
+        merged.take(report(2, 1, true, vec![session("s", "a", 1)], &[]), now);
+        merged.refresh(2, 1, &Timing::PRODUCT, now);
+        assert!(live(&merged).is_empty() && merged.gone().is_empty());
+        assert_eq!(merged.not_heard(&[2]), [2]);
+    }
+}

@@ -1,0 +1,176 @@
+//! The fleet: the data nodes that stream from this control node and, on the leader, from all of them.
+//!
+//! Promise: what a data node has answered reaches the leader's view at once, in batches only of what is waiting; a leader
+//! says which control nodes it has not heard rather than guess. The view is soft state: it is rebuilt in a new term from
+//! what every control node sends. Absent: anything a data node could be told; that is the stream's.
+
+mod merged;
+mod own;
+mod report;
+mod wait;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sluice_proto::{
+    admin::{NodeLine, WaitReply},
+    model::Revision,
+    raft::{Node, Session, SessionReport, SessionReportReply},
+};
+use sluice_raft::Raft;
+use tokio::{sync::watch, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use own::{Own, Registered};
+
+use self::merged::Merged;
+use crate::{source::Source, stream::Gate, timing::Timing};
+
+/// The fleet as one control node knows it. Clones share it.
+#[derive(Clone)]
+pub struct Fleet<S: Source = Raft> {
+    pub(crate) inner: Arc<Inner<S>>,
+}
+
+pub(crate) struct Inner<S> {
+    pub(crate) source: S,
+    pub(crate) timing: Timing,
+    pub(crate) own: Own,
+    pub(crate) gate: Gate,
+    merged: Mutex<Merged>,
+    /// Told after each change of the merged view.
+    changed: watch::Sender<u64>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl<S: Source> std::fmt::Debug for Fleet<S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Fleet").field("raft_id", &self.inner.source.raft_id()).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Fleet<S> {
+    /// Starts to report sessions to whoever leads. Must be called within a tokio runtime, which then runs its tasks and
+    /// those of the streams, until [`Fleet::stop`].
+    pub fn start(source: S) -> Self {
+        Self::start_with(source, Timing::PRODUCT)
+    }
+
+    pub(crate) fn start_with(source: S, timing: Timing) -> Self {
+        let inner = Inner {
+            own: Own::new(source.raft_id()),
+            source,
+            timing,
+            gate: Gate::default(),
+            merged: Mutex::default(),
+            changed: watch::Sender::new(0),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let fleet = Self { inner: Arc::new(inner) };
+        let stop = &fleet.inner.stop;
+        fleet.inner.tasks.spawn(stop.clone().run_until_cancelled_owned(report::run(fleet.clone())));
+        fleet.inner.tasks.spawn(stop.clone().run_until_cancelled_owned(crate::stream::open_gate(fleet.clone())));
+        fleet
+    }
+
+    /// Ends all streams, telling data nodes to go elsewhere, and waits until they have ended.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    /// Takes what a control node knows of the data nodes that stream from it; without effect when this node does not
+    /// lead.
+    pub fn take_report(&self, report: SessionReport) -> SessionReportReply {
+        let leadership = *self.inner.source.leadership().borrow();
+        let reply = SessionReportReply { term: leadership.term, is_leader: leadership.this, want_full: false };
+        if !leadership.this {
+            return reply;
+        }
+        let want_full = self.merged(leadership.term).take(report, Instant::now()) == merged::Taken::WantFull;
+        self.inner.changed.send_modify(|version| *version += 1);
+        SessionReportReply { want_full, ..reply }
+    }
+
+    /// Waits until every data node that is connected now serves `revision`, and there is at least one; drops those that
+    /// leave. Answers what is known when the timeout is over, and at once on a node that does not lead or stops to.
+    ///
+    /// Dropping the future has no effect on anything.
+    pub async fn wait(&self, revision: Revision, timeout: Duration) -> WaitReply {
+        wait::wait(self, &revision, timeout).await
+    }
+
+    /// A line for every data node: connected ones, those that left lately, and those that joined and are not here. On a
+    /// node that does not lead, what it knows itself.
+    pub fn nodes(&self) -> Vec<NodeLine> {
+        let leadership = *self.inner.source.leadership().borrow();
+        let view = self.inner.source.view();
+        let generation = view.revision().generation;
+        let joined = view.nodes();
+        drop(view);
+        let (live, gone) = if leadership.this {
+            let merged = self.merged(leadership.term);
+            (merged.live(), merged.gone())
+        } else {
+            (self.inner.own.all(), Vec::new())
+        };
+        let control = |raft_id: u64| joined.iter().find(|node| node.role == "control" && node.raft_id == raft_id);
+        let connected = |session: Session| {
+            let state = if session.generation == *generation { "serving" } else { "connected" };
+            line(session, state, &control)
+        };
+        let mut lines: Vec<NodeLine> = live.into_iter().map(connected).collect();
+        let left = gone.into_iter().map(|session| line(session, "gone", &control));
+        for line in left.chain(joined.iter().filter(|node| node.role == "data").map(absent)) {
+            if !lines.iter().any(|listed| listed.id == line.id) {
+                lines.push(line);
+            }
+        }
+        lines.sort_by(|left, right| left.id.cmp(&right.id));
+        lines
+    }
+
+    /// The merged view of `term`, without what has aged.
+    fn merged(&self, term: u64) -> MutexGuard<'_, Merged> {
+        let mut merged = self.inner.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        merged.refresh(term, self.inner.source.raft_id(), &self.inner.timing, Instant::now());
+        merged
+    }
+}
+
+fn line<'a>(session: Session, state: &str, control: &impl Fn(u64) -> Option<&'a Node>) -> NodeLine {
+    let control_node = match control(session.control_raft_id) {
+        Some(node) => node.id.clone(),
+        None => session.control_raft_id.to_string(),
+    };
+    NodeLine {
+        id: session.node_id,
+        role: "data".to_owned(),
+        address: session.address,
+        state: state.to_owned(),
+        version: session.version,
+        level: session.level,
+        applied_number: session.applied_number,
+        control_node,
+        broken_apis: session.broken.into_iter().map(|broken| broken.api_id).collect(),
+        ..NodeLine::default()
+    }
+}
+
+/// A node that joined and has not been seen.
+fn absent(node: &Node) -> NodeLine {
+    NodeLine {
+        id: node.id.clone(),
+        role: node.role.clone(),
+        address: node.public_address.clone(),
+        state: "gone".to_owned(),
+        version: node.version.clone(),
+        level: node.level,
+        ..NodeLine::default()
+    }
+}

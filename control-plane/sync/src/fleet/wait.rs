@@ -1,0 +1,180 @@
+//! Waiting until the fleet serves a revision.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sluice_proto::{
+    admin::{NodeServing, WaitReply},
+    model::Revision,
+    raft::Session,
+};
+use tokio::time::{Instant, sleep_until};
+
+use super::Fleet;
+use crate::source::Source;
+
+/// Nodes that were connected when asked, with the last that is known of them.
+type Asked = BTreeMap<String, Session>;
+
+/// What is known now.
+enum Verdict {
+    /// The answer.
+    Final(WaitReply),
+    /// The answer if the time is over.
+    Open(WaitReply),
+}
+
+/// Where one data node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Served,
+    Broken,
+    Gone,
+    Waiting,
+}
+
+impl Standing {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Broken => "broken",
+            Self::Gone => "gone",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+pub(super) async fn wait<S: Source>(fleet: &Fleet<S>, revision: &Revision, timeout: Duration) -> WaitReply {
+    let mut changed = fleet.inner.changed.subscribe();
+    let mut leadership = fleet.inner.source.leadership();
+    let deadline = Instant::now() + timeout;
+    let mut asked = None;
+    loop {
+        changed.borrow_and_update();
+        leadership.borrow_and_update();
+        let reply = match judge(fleet, revision, &mut asked) {
+            Verdict::Final(reply) => return reply,
+            Verdict::Open(reply) => reply,
+        };
+        let now = Instant::now();
+        if now >= deadline || fleet.inner.stop.is_cancelled() {
+            return reply;
+        }
+        let look = deadline.min(now + fleet.inner.timing.look_every);
+        // Cancel-safe: everything is judged anew after each. Ended channels belong to a node that stops.
+        tokio::select! {
+            changed = changed.changed() => if changed.is_err() { return reply },
+            changed = leadership.changed() => if changed.is_err() { return reply },
+            () = sleep_until(look) => {}
+        }
+    }
+}
+
+/// The data nodes as the leader sees them at one moment, by node.
+struct Seen {
+    live: Asked,
+    /// Without a session, but perhaps on their way from one control node to another.
+    leaving: Asked,
+    voters_not_heard: Vec<u64>,
+    led_for: Duration,
+}
+
+impl Seen {
+    fn now<S: Source>(fleet: &Fleet<S>, term: u64) -> Self {
+        let inner = &fleet.inner;
+        let by_node = |session: Session| (session.node_id.clone(), session);
+        let voters = inner.source.voters();
+        let now = Instant::now();
+        let merged = fleet.merged(term);
+        let mut seen = Self {
+            live: merged.live().into_iter().map(by_node).collect(),
+            leaving: merged.leaving(inner.timing.gone_after, now).into_iter().cloned().map(by_node).collect(),
+            voters_not_heard: merged.not_heard(&voters),
+            led_for: merged.led_for(now),
+        };
+        drop(merged);
+        if !seen.voters_not_heard.is_empty() && seen.holds_every_node(fleet) {
+            seen.voters_not_heard.clear();
+        }
+        seen
+    }
+
+    /// Whether every data node that joined the cluster is connected to a control node that was heard: then one that
+    /// was not heard has none.
+    fn holds_every_node<S: Source>(&self, fleet: &Fleet<S>) -> bool {
+        let nodes = fleet.inner.source.view().nodes();
+        let mut joined = nodes.iter().filter(|node| node.role == "data").peekable();
+        joined.peek().is_some() && joined.all(|node| self.live.contains_key(&node.id))
+    }
+
+    fn is_here(&self, node_id: &String) -> bool {
+        self.live.contains_key(node_id) || self.leaving.contains_key(node_id)
+    }
+
+    fn standing(&self, node_id: &String, revision: &Revision) -> Standing {
+        match self.live.get(node_id) {
+            Some(session) => standing_of(session, revision),
+            None if self.leaving.contains_key(node_id) => Standing::Waiting,
+            None => Standing::Gone,
+        }
+    }
+
+    fn reply(&self, asked: &Asked, revision: &Revision) -> WaitReply {
+        let serving = |(id, last): (&String, &Session)| {
+            let session = self.live.get(id).unwrap_or(last);
+            NodeServing {
+                node_id: id.clone(),
+                address: session.address.clone(),
+                state: self.standing(id, revision).as_str().to_owned(),
+                applied_number: session.applied_number,
+                diagnostics: diagnostics_of(session),
+            }
+        };
+        let all_are = |of: &[Standing]| asked.keys().all(|id| of.contains(&self.standing(id, revision)));
+        let none_is = |one: Standing| !asked.keys().any(|id| self.standing(id, revision) == one);
+        let served = self.voters_not_heard.is_empty()
+            && all_are(&[Standing::Served, Standing::Gone])
+            && !none_is(Standing::Served);
+        let voters_not_heard = self.voters_not_heard.clone();
+        WaitReply { served, nodes: asked.iter().map(serving).collect(), voters_not_heard }
+    }
+}
+
+fn judge<S: Source>(fleet: &Fleet<S>, revision: &Revision, asked: &mut Option<Asked>) -> Verdict {
+    let leadership = *fleet.inner.source.leadership().borrow();
+    if !leadership.this {
+        // Another leads, and is asked by whoever asks again.
+        return Verdict::Final(WaitReply::default());
+    }
+    let seen = Seen::now(fleet, leadership.term);
+    if !seen.voters_not_heard.is_empty() && seen.led_for < fleet.inner.timing.voters_max {
+        return Verdict::Open(seen.reply(&seen.live, revision));
+    }
+    if asked.as_ref().is_none_or(|asked| !asked.keys().any(|id| seen.is_here(id))) {
+        // Asked of those that are here now, and of at least one.
+        let here: Asked = seen.live.clone().into_iter().chain(seen.leaving.clone()).collect();
+        *asked = (!here.is_empty()).then_some(here);
+    }
+    let Some(asked) = asked else { return Verdict::Open(seen.reply(&Asked::new(), revision)) };
+    let reply = seen.reply(asked, revision);
+    let waits = asked.keys().any(|id| seen.standing(id, revision) == Standing::Waiting);
+    let is_here = asked.keys().any(|id| seen.live.contains_key(id));
+    if waits || !is_here { Verdict::Open(reply) } else { Verdict::Final(reply) }
+}
+
+fn standing_of(session: &Session, revision: &Revision) -> Standing {
+    if session.generation != revision.generation || session.applied_number < revision.number {
+        Standing::Waiting
+    } else if session.broken.is_empty() {
+        Standing::Served
+    } else {
+        Standing::Broken
+    }
+}
+
+fn diagnostics_of(session: &Session) -> Vec<String> {
+    let broken = session.broken.iter().flat_map(|broken| {
+        broken.diagnostics.iter().map(move |diagnostic| format!("api {}: {diagnostic}", broken.api_id))
+    });
+    let rejected = (!session.rejected.is_empty()).then(|| session.rejected.clone());
+    broken.chain(rejected).collect()
+}

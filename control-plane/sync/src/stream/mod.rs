@@ -1,0 +1,108 @@
+//! The service `Sync`: one stream per data node.
+
+mod deltas;
+mod gate;
+mod session;
+mod snapshot;
+
+use std::sync::Arc;
+
+use sluice_identity::{Peer, Role, Sealer};
+use sluice_proto::sync::{FromControl, FromData};
+use sluice_raft::Raft;
+use sluice_rpc::sync::sync_server;
+use sluice_telemetry::{Counter, Gauge, Metrics, metric};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument as _, Span};
+
+pub(crate) use self::gate::{Gate, open_gate};
+use self::{deltas::Deltas, session::Caller};
+use crate::{fleet::Fleet, source::Source};
+
+/// Messages that wait for a data node to read them; each has up to a mebibyte.
+const OUTGOING_MAX: usize = 4;
+/// Snapshots that are read at once: each holds a state of the store and a thread.
+const SNAPSHOTS_MAX: usize = 4;
+
+/// Serves the config stream. Clones share what they hold.
+pub struct SyncServer<S: Source = Raft> {
+    shared: Arc<Shared<S>>,
+}
+
+/// What the streams of a node share.
+pub(crate) struct Shared<S: Source> {
+    pub(crate) fleet: Fleet<S>,
+    sealer: Sealer,
+    lookup_key: OnceCell<[u8; 32]>,
+    deltas: Deltas,
+    snapshots: Arc<Semaphore>,
+    meters: Meters,
+}
+
+struct Meters {
+    sessions: Gauge,
+    sent_deltas: Counter,
+    sent_snapshots: Counter,
+    delta_bytes: Counter,
+    snapshot_bytes: Counter,
+}
+
+impl<S: Source> std::fmt::Debug for SyncServer<S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SyncServer").field("fleet", &self.shared.fleet).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> SyncServer<S> {
+    /// Streams from `fleet`'s state; they end when the fleet stops. `sealer` opens the key by which data nodes find API
+    /// keys.
+    pub fn new(fleet: Fleet<S>, sealer: Sealer, metrics: &Metrics) -> Self {
+        let meters = Meters {
+            sessions: metrics.gauge(&metric::SYNC_SESSIONS, &[]),
+            sent_deltas: metrics.counter(&metric::SYNC_SENT, &["delta"]),
+            sent_snapshots: metrics.counter(&metric::SYNC_SENT, &["snapshot"]),
+            delta_bytes: metrics.counter(&metric::SYNC_SENT_BYTES, &["delta"]),
+            snapshot_bytes: metrics.counter(&metric::SYNC_SENT_BYTES, &["snapshot"]),
+        };
+        let shared = Shared {
+            fleet,
+            sealer,
+            lookup_key: OnceCell::new(),
+            deltas: Deltas::default(),
+            snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)),
+            meters,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The service for the port that data nodes call.
+    pub fn into_service(self) -> sync_server::SyncServer<Self> {
+        sync_server::SyncServer::new(self)
+    }
+
+    /// Serves one stream on a task of the fleet's; what it says comes out of the receiver.
+    pub(crate) fn serve<I>(&self, incoming: I, caller: Caller) -> mpsc::Receiver<Result<FromControl, Status>>
+    where
+        I: tokio_stream::Stream<Item = Result<FromData, Status>> + Send + Unpin + 'static,
+    {
+        let (out, outgoing) = mpsc::channel(OUTGOING_MAX);
+        let serving = session::serve(self.shared.clone(), incoming, out, caller);
+        self.shared.fleet.inner.tasks.spawn(serving.instrument(Span::current()));
+        outgoing
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Source> sync_server::Sync for SyncServer<S> {
+    type FollowStream = ReceiverStream<Result<FromControl, Status>>;
+
+    async fn follow(&self, request: Request<Streaming<FromData>>) -> Result<Response<Self::FollowStream>, Status> {
+        let peer = request.extensions().get::<Peer>();
+        let node_id = peer.filter(|peer| peer.role == Role::Data).and_then(|peer| peer.node_id.clone());
+        let node_id = node_id.ok_or_else(|| Status::permission_denied("expected a data node, found another caller"))?;
+        let outgoing = self.serve(request.into_inner(), Caller { node_id });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+}

@@ -1,0 +1,366 @@
+//! One stream, from hello to its end.
+//!
+//! Promise: one delta in flight, and the next spans all that happened meanwhile; within a generation never a smaller
+//! number than the data node holds; a digest goes out every second. Absent: who else streams (`fleet`).
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use prost::Message;
+use sluice_model::Revision;
+use sluice_proto::sync::{Applied, Beat, Behind, FromControl, FromData, Hello, Welcome, from_control, from_data};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
+};
+use tokio_stream::{Stream, StreamExt};
+use tonic::Status;
+use tracing::{info, warn};
+
+use super::{Shared, deltas::Due, gate, snapshot};
+use crate::{fleet::Registered, source::Source};
+
+/// Who has opened a stream, as the connection says.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) node_id: String,
+}
+
+type Outgoing = mpsc::Sender<Result<FromControl, Status>>;
+
+/// Serves a stream until it ends; its end is told to the data node where there is one to tell.
+pub(super) async fn serve<S, I>(shared: Arc<Shared<S>>, incoming: I, out: Outgoing, caller: Caller)
+where
+    S: Source,
+    I: Stream<Item = Result<FromData, Status>> + Send + Unpin,
+{
+    let stop = shared.fleet.inner.stop.clone();
+    let serving = begin(&shared, incoming, &out, &caller);
+    // Cancel-safe: a stream that is cut off has no state but its registration, which ends with it.
+    let ended = tokio::select! {
+        ended = serving => ended,
+        () = stop.cancelled() => Ended::Refused(Status::unavailable("this control node stops; try another")),
+    };
+    match ended {
+        Ended::Left => info!(node = caller.node_id, "data node left"),
+        Ended::Refused(status) => {
+            info!(node = caller.node_id, reason = status.message(), "stream ended");
+            // A data node that does not read is not told.
+            let _ = out.try_send(Err(status));
+        }
+    }
+}
+
+/// How a stream ended.
+enum Ended {
+    /// The data node has ended it, or was told why it ends.
+    Left,
+    Refused(Status),
+}
+
+impl From<Status> for Ended {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
+async fn begin<S, I>(shared: &Shared<S>, mut incoming: I, out: &Outgoing, caller: &Caller) -> Ended
+where
+    S: Source,
+    I: Stream<Item = Result<FromData, Status>> + Send + Unpin,
+{
+    let greeted = async {
+        let hello = hello(shared, &mut incoming, caller).await?;
+        gate::pass(&shared.fleet).await?;
+        of_this_cluster(shared, &hello)?;
+        Ok::<_, Ended>(hello)
+    };
+    let hello = match greeted.await {
+        Ok(hello) => hello,
+        Err(ended) => return ended,
+    };
+    let inner = &shared.fleet.inner;
+    let held = hello.revision.as_ref().map(Revision::from);
+    let mut revisions = inner.source.revisions();
+    if let Some(ahead) = still_behind(shared, &mut revisions, held.as_ref()).await {
+        let behind = from_control::Kind::Behind(Behind { revision: Some(ahead.into()) });
+        let _ = out.send(Ok(FromControl { kind: Some(behind) })).await;
+        return Ended::Left;
+    }
+    let Some(registered) = inner.own.register(&hello, wall_ms()) else {
+        return Ended::Refused(Status::resource_exhausted("too many data nodes stream from this control node"));
+    };
+    shared.meters.sessions.set(inner.own.len() as f64);
+    let mut beats = interval(inner.timing.beat_every);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let now = Instant::now();
+    let session = Session {
+        shared,
+        incoming,
+        out,
+        registered,
+        revisions,
+        beats,
+        held,
+        in_flight: None,
+        is_unsure: true,
+        heard: now,
+        resync_from: now.checked_sub(inner.timing.resync_every).unwrap_or(now),
+    };
+    info!(node = caller.node_id, session = session.registered.session_id(), "data node connected");
+    let ended = session.run().await;
+    shared.meters.sessions.set(inner.own.len() as f64);
+    ended
+}
+
+async fn hello<S, I>(shared: &Shared<S>, incoming: &mut I, caller: &Caller) -> Result<Hello, Ended>
+where
+    S: Source,
+    I: Stream<Item = Result<FromData, Status>> + Send + Unpin,
+{
+    let first = timeout(shared.fleet.inner.timing.hello_max, incoming.next()).await;
+    let hello = match first {
+        Ok(Some(Ok(FromData { kind: Some(from_data::Kind::Hello(hello)) }))) => hello,
+        Ok(Some(Ok(_))) => return Err(Status::invalid_argument("expected a hello first, found another message").into()),
+        Ok(Some(Err(_)) | None) => return Err(Ended::Left),
+        Err(_) => return Err(Status::deadline_exceeded("expected a hello, found nothing in time").into()),
+    };
+    if hello.node_id != caller.node_id {
+        let message = format!("expected the hello of node {}, found that of {}", caller.node_id, hello.node_id);
+        return Err(Status::permission_denied(message).into());
+    }
+    Ok(hello)
+}
+
+/// A node of another cluster would take this one's configuration for its own.
+fn of_this_cluster<S: Source>(shared: &Shared<S>, hello: &Hello) -> Result<(), Status> {
+    let cluster = shared.fleet.inner.source.view().cluster();
+    let cluster_id = cluster.ok_or_else(|| Status::unavailable("the cluster is not founded yet"))?.cluster_id;
+    if hello.cluster_id == cluster_id {
+        return Ok(());
+    }
+    let message = format!("expected a node of cluster {cluster_id}, found one of {}", hello.cluster_id);
+    Err(Status::failed_precondition(message))
+}
+
+/// Waits a while for this node to come to what the data node holds; where it stands, when it does not.
+async fn still_behind<S: Source>(
+    shared: &Shared<S>,
+    revisions: &mut watch::Receiver<u64>,
+    held: Option<&Revision>,
+) -> Option<Revision> {
+    let inner = &shared.fleet.inner;
+    let held = held?;
+    let now = inner.source.view().revision();
+    if !now.same_generation(held) || held.number <= now.number {
+        return None;
+    }
+    let reached = revisions.wait_for(|number| *number >= held.number);
+    match timeout(inner.timing.behind_max, reached).await {
+        Ok(Ok(_)) => None,
+        _ => Some(inner.source.view().revision()),
+    }
+}
+
+struct Session<'a, S: Source, I> {
+    shared: &'a Shared<S>,
+    incoming: I,
+    out: &'a Outgoing,
+    registered: Registered<'a>,
+    revisions: watch::Receiver<u64>,
+    beats: Interval,
+    /// What the data node holds, as it said.
+    held: Option<Revision>,
+    /// What it was sent and has not answered.
+    in_flight: Option<Revision>,
+    /// Whether it may lack something although nothing has changed here.
+    is_unsure: bool,
+    /// When it last said something.
+    heard: Instant,
+    /// A whole snapshot that it asks for is sent from then on.
+    resync_from: Instant,
+}
+
+impl<S, I> Session<'_, S, I>
+where
+    S: Source,
+    I: Stream<Item = Result<FromData, Status>> + Send + Unpin,
+{
+    async fn run(mut self) -> Ended {
+        if let Err(ended) = self.welcome().await {
+            return ended;
+        }
+        loop {
+            if let Err(ended) = self.step().await {
+                return ended;
+            }
+        }
+    }
+
+    async fn welcome(&mut self) -> Result<(), Ended> {
+        let shared = self.shared;
+        let view = shared.fleet.inner.source.view();
+        let cluster = view.cluster().ok_or_else(|| Status::unavailable("the cluster is not founded yet"))?;
+        let nodes = view.nodes();
+        drop(view);
+        let open = async || shared.sealer.open_lookup_key(&cluster.sealed_lookup_key);
+        let lookup_key = shared.lookup_key.get_or_try_init(open).await;
+        let lookup_key = lookup_key.map_err(|failure| Status::internal(failure.to_string()))?;
+        let control = nodes.into_iter().filter(|node| node.role == "control" && !node.public_address.is_empty());
+        let welcome = Welcome {
+            cluster_id: cluster.cluster_id,
+            generation: cluster.generation,
+            level: cluster.level,
+            lookup_key: lookup_key.to_vec().into(),
+            control_addresses: control.map(|node| node.public_address).collect(),
+            session_id: self.registered.session_id().to_owned(),
+        };
+        self.say(from_control::Kind::Welcome(welcome)).await
+    }
+
+    /// Sends what is due, then waits for the next thing that happens.
+    async fn step(&mut self) -> Result<(), Ended> {
+        let now = Instant::now();
+        let waits = self.resync_from > now;
+        if self.in_flight.is_none() && !waits && (self.is_unsure || self.revisions.has_changed().unwrap_or(true)) {
+            self.push().await?;
+        }
+        let timing = &self.shared.fleet.inner.timing;
+        let silence = if self.in_flight.is_some() { timing.busy_silence_max } else { timing.silence_max };
+        let silent_at = self.heard + silence;
+        // Each branch is cancel-safe: a stream keeps what it has read, a watch what was not seen, an interval its tick.
+        tokio::select! {
+            message = self.incoming.next() => match message {
+                Some(Ok(FromData { kind: Some(kind) })) => self.take(kind),
+                Some(Ok(_)) => Err(Status::invalid_argument("a message of a kind that this release does not know").into()),
+                Some(Err(_)) | None => Err(Ended::Left),
+            },
+            changed = self.revisions.changed(), if self.in_flight.is_none() && !waits => {
+                changed.map_err(|_| Status::unavailable("this control node stops; try another").into())
+            }
+            () = sleep_until(self.resync_from), if waits => Ok(()),
+            _ = self.beats.tick() => self.beat().await,
+            () = sleep_until(silent_at) => Err(Status::deadline_exceeded("the data node has gone silent").into()),
+        }
+    }
+
+    /// Sends what the data node lacks.
+    async fn push(&mut self) -> Result<(), Ended> {
+        self.revisions.borrow_and_update();
+        let source = &self.shared.fleet.inner.source;
+        match self.shared.deltas.due(source, self.held.as_ref()).await? {
+            Due::Nothing => {
+                self.is_unsure = false;
+                Ok(())
+            }
+            Due::Delta(delta) => {
+                for message in &delta.messages {
+                    self.send(message.clone()).await?;
+                }
+                self.in_flight = Some(delta.to.clone());
+                self.shared.meters.sent_deltas.increment(1);
+                self.shared.meters.delta_bytes.increment(delta.bytes);
+                Ok(())
+            }
+            Due::Snapshot => self.snapshot().await,
+            Due::Behind(revision) => {
+                self.say(from_control::Kind::Behind(Behind { revision: Some(revision.into()) })).await?;
+                Err(Ended::Left)
+            }
+        }
+    }
+
+    async fn snapshot(&mut self) -> Result<(), Ended> {
+        let permit = self.shared.snapshots.acquire().await;
+        let mut reading = snapshot::read(&self.shared.fleet.inner.source).await;
+        let mut bytes = 0;
+        let mut ended = false;
+        while let Some(message) = reading.messages.recv().await {
+            ended = matches!(message.kind, Some(from_control::Kind::SnapshotEnd(_)));
+            bytes += message.encoded_len() as u64;
+            self.send(message).await?;
+        }
+        drop(permit);
+        if !ended {
+            return Err(Status::internal("a snapshot was not read to its end").into());
+        }
+        self.in_flight = Some(reading.revision);
+        self.heard = Instant::now();
+        self.shared.meters.sent_snapshots.increment(1);
+        self.shared.meters.snapshot_bytes.increment(bytes);
+        Ok(())
+    }
+
+    fn take(&mut self, message: from_data::Kind) -> Result<(), Ended> {
+        self.heard = Instant::now();
+        match message {
+            from_data::Kind::Applied(applied) => self.applied(&applied),
+            from_data::Kind::Resync(resync) => self.resync(&resync.reason),
+            from_data::Kind::Beat(beat) => self.compare(&beat),
+            from_data::Kind::Hello(_) => return Err(Status::invalid_argument("expected one hello, found two").into()),
+        }
+        Ok(())
+    }
+
+    fn applied(&mut self, applied: &Applied) {
+        self.registered.applied(applied);
+        let revision = applied.revision.as_ref().map(Revision::from);
+        if revision.is_some() && revision == self.in_flight {
+            self.held = revision;
+            self.in_flight = None;
+            self.is_unsure = true;
+        }
+    }
+
+    /// The data node is to be sent everything, but not again and again.
+    fn resync(&mut self, reason: &str) {
+        warn!(session = self.registered.session_id(), reason, "data node asks for a whole snapshot");
+        self.registered.rejected(reason);
+        self.held = None;
+        self.in_flight = None;
+        self.is_unsure = true;
+        let now = Instant::now();
+        // One that follows another within the interval waits for its turn.
+        if self.resync_from <= now {
+            self.resync_from = now.max(self.resync_from + self.shared.fleet.inner.timing.resync_every);
+        }
+    }
+
+    /// Compares the digest of a data node that stands where this node does.
+    fn compare(&mut self, beat: &Beat) {
+        let Some(theirs) = beat.revision.as_ref().map(Revision::from) else { return };
+        let view = self.shared.fleet.inner.source.view();
+        let is_settled = self.held.is_some() && self.in_flight.is_none();
+        if is_settled && view.revision() == theirs && view.digest().to_bytes()[..] != beat.digest[..] {
+            self.resync("the digests of a beat differ");
+        }
+    }
+
+    async fn beat(&mut self) -> Result<(), Ended> {
+        let beat = {
+            let view = self.shared.fleet.inner.source.view();
+            Beat { revision: Some(view.revision().into()), digest: view.digest().to_bytes().to_vec().into() }
+        };
+        self.say(from_control::Kind::Beat(beat)).await
+    }
+
+    async fn say(&mut self, kind: from_control::Kind) -> Result<(), Ended> {
+        self.send(FromControl { kind: Some(kind) }).await
+    }
+
+    async fn send(&mut self, message: FromControl) -> Result<(), Ended> {
+        match timeout(self.shared.fleet.inner.timing.send_max, self.out.send(Ok(message))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Left),
+            Err(_) => Err(Status::deadline_exceeded("the data node does not read").into()),
+        }
+    }
+}
+
+/// For people who look at the fleet; compared with nothing.
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

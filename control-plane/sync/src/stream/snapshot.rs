@@ -1,0 +1,59 @@
+//! Whole snapshots: all visible rows of one view, in chunks.
+
+use prost::Message;
+use sluice_model::{Revision, limits};
+use sluice_proto::sync::{FromControl, Row, SnapshotEnd, SnapshotRows, SnapshotStart, from_control::Kind};
+use tokio::sync::mpsc;
+
+use super::deltas::wire_row;
+use crate::source::Source;
+
+/// Chunks that were read and wait to be sent.
+const READ_AHEAD: usize = 1;
+
+/// A snapshot that is being read.
+pub(super) struct Reading {
+    pub(super) revision: Revision,
+    /// Its messages, from start to end.
+    pub(super) messages: mpsc::Receiver<FromControl>,
+}
+
+/// Begins to read a snapshot on a blocking thread, which ends when the receiver is dropped.
+pub(super) async fn read<S: Source>(source: &S) -> Reading {
+    let (sender, messages) = mpsc::channel(READ_AHEAD);
+    let (told, revision) = tokio::sync::oneshot::channel();
+    let source = source.clone();
+    tokio::task::spawn_blocking(move || {
+        let view = source.view();
+        let revision = view.revision();
+        if told.send(revision.clone()).is_err() {
+            return;
+        }
+        let send = |kind: Kind| sender.blocking_send(FromControl { kind: Some(kind) }).is_ok();
+        if !send(Kind::SnapshotStart(SnapshotStart { revision: Some((&revision).into()) })) {
+            return;
+        }
+        let (mut rows, mut bytes, mut count): (Vec<Row>, usize, u64) = (Vec::new(), 0, 0);
+        for row in view.visible_rows() {
+            let row = wire_row(row);
+            let row_bytes = row.encoded_len();
+            if bytes + row_bytes > limits::STREAM_CHUNK_BYTES_MAX && !rows.is_empty() {
+                bytes = 0;
+                if !send(Kind::SnapshotRows(SnapshotRows { rows: std::mem::take(&mut rows) })) {
+                    return;
+                }
+            }
+            bytes += row_bytes;
+            count += 1;
+            rows.push(row);
+        }
+        if !rows.is_empty() && !send(Kind::SnapshotRows(SnapshotRows { rows })) {
+            return;
+        }
+        let digest = view.digest().to_bytes().to_vec().into();
+        send(Kind::SnapshotEnd(SnapshotEnd { revision: Some((&revision).into()), digest, rows: count }));
+    });
+    // A thread that panicked told nothing: then there is no snapshot, and no message of one.
+    let revision = revision.await.unwrap_or_else(|_| Revision::new("", 0));
+    Reading { revision, messages }
+}
