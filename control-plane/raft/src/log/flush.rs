@@ -11,7 +11,7 @@ use std::{
 };
 
 use openraft::storage::IOFlushed;
-use rocksdb::{WriteBatch, WriteOptions};
+use rocksdb::WriteBatch;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Shared, keys, synced};
