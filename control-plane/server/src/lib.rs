@@ -1,18 +1,21 @@
 //! One control-plane node: settings and assembly.
 //!
-//! Promise: everything that makes a node is wired in [`node`], read top-down; nothing is process-wide, so that many nodes
+//! Promise: everything that makes a node is wired in `assembly`, read top-down; nothing is process-wide, so that many nodes
 //! live in one process. Absent: what the parts do.
 
+mod assembly;
+mod calls;
 mod data_dir;
 mod failure;
 mod housekeeping;
 mod http;
-mod interim;
 mod membership;
-pub mod node;
+mod node;
 #[cfg(test)]
 mod node_tests;
 mod on_runtime;
+mod parts;
+mod sessions;
 mod settings;
 
 pub use failure::StartFailure;

@@ -1,0 +1,144 @@
+//! The assembly of a control node: all wiring, read top-down.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use sluice_admin::{AdminSettings, Services};
+use sluice_identity::{Dialer, Door, Identity, Listener, Plaintext, Port, Sealer};
+use sluice_proto::raft::{FoundCluster, Node};
+use sluice_raft::{Raft, RaftFailure, RaftSettings};
+use sluice_sync::{Fleet, SyncServer};
+use sluice_telemetry::Metrics;
+use tracing::info;
+
+use crate::{
+    ControlNode, Settings, StartFailure,
+    data_dir::DataDir,
+    http::Report,
+    membership::{Announced, Membership, node_row},
+    parts::{Stops, Wiring},
+    sessions::FleetSessions,
+};
+
+/// Assembles and starts a node that knows its cluster.
+pub(crate) async fn assemble(
+    settings: Settings,
+    data: DataDir,
+    ports: Ports,
+    announced: Announced,
+    membership: Membership,
+) -> Result<ControlNode, StartFailure> {
+    let Membership { identity, cluster_key, founding } = membership;
+    let plaintext = settings.plaintext_reach();
+    let addresses = ports.addresses();
+    let stops = Stops::default();
+    let metrics = Metrics::new();
+
+    let listeners = Listeners::new(ports, &identity, plaintext)?;
+    let dialer = Dialer::of_node(&identity, plaintext)?;
+    let raft = Raft::open(raft_settings(&settings, &data, &identity, &announced)?, dialer).await?;
+    let fleet = Fleet::start(raft.clone());
+    let sync = SyncServer::new(fleet.clone(), Sealer::new(&cluster_key), &metrics);
+    let admin = AdminSettings { node_id: identity.node_id.clone(), cluster_key };
+    let services = Services::new(raft.clone(), Arc::new(FleetSessions(fleet.clone())), admin);
+    let report = Arc::new(Report::new(raft.clone(), metrics.clone(), stops.all_but_peers.clone()));
+    let this = this_node(&identity, &announced)?;
+
+    let cluster_id = identity.cluster_id.clone();
+    let mut wiring = Wiring::new(raft.clone(), cluster_id, metrics, stops.clone());
+    wiring.serve_peers(listeners.peer, &services);
+    if let Some(first) = founding {
+        found(&raft, first).await?;
+        data.founded()?;
+    }
+    wiring.serve_admin(listeners.admin, &services, sync);
+    wiring.serve_http(listeners.http, report.clone());
+    wiring.keep_house(this);
+
+    info!(admin = %addresses.admin, peer = %addresses.peer, http = %addresses.http, "control node listens");
+    let (drain_timeout, parts) = (settings.drain_timeout, wiring.parts());
+    Ok(ControlNode { raft, fleet, services, report, addresses, identity, drain_timeout, stops, parts })
+}
+
+/// Where a node listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) admin: SocketAddr,
+    pub(crate) peer: SocketAddr,
+    pub(crate) http: SocketAddr,
+}
+
+/// Ports that are taken before the node has a certificate: others are told of them when it joins.
+pub(crate) struct Ports {
+    admin: Port,
+    peer: Port,
+    http: Port,
+}
+
+impl Ports {
+    pub(crate) async fn take(settings: &Settings) -> Result<Self, StartFailure> {
+        Ok(Self {
+            admin: Port::take(&settings.listen_admin).await?,
+            peer: Port::take(&settings.listen_peer).await?,
+            http: Port::take(&settings.listen_http).await?,
+        })
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        Addresses {
+            admin: self.admin.local_address(),
+            peer: self.peer.local_address(),
+            http: self.http.local_address(),
+        }
+    }
+}
+
+struct Listeners {
+    admin: Listener,
+    peer: Listener,
+    http: Listener,
+}
+
+impl Listeners {
+    fn new(ports: Ports, identity: &Identity, plaintext: Plaintext) -> Result<Self, StartFailure> {
+        Ok(Self {
+            admin: ports.admin.listener(Door::Admin, identity, plaintext)?,
+            peer: ports.peer.listener(Door::Peer, identity, plaintext)?,
+            http: ports.http.listener(Door::Http, identity, plaintext)?,
+        })
+    }
+}
+
+/// Founds the cluster, or finds that an earlier start did and was cut off before it could say so.
+async fn found(raft: &Raft, first: FoundCluster) -> Result<(), StartFailure> {
+    match raft.initialize(first).await {
+        Ok(()) | Err(RaftFailure::NotPristine) => Ok(()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn this_node(identity: &Identity, announced: &Announced) -> Result<Node, StartFailure> {
+    Ok(Node {
+        id: identity.node_id.clone(),
+        raft_id: identity.raft_id.unwrap_or_default(),
+        certificate_serial: identity.certificate_serial()?,
+        ..node_row(announced)
+    })
+}
+
+fn raft_settings(
+    settings: &Settings,
+    data: &DataDir,
+    identity: &Identity,
+    announced: &Announced,
+) -> Result<RaftSettings, StartFailure> {
+    let raft_id = identity.raft_id.ok_or_else(|| StartFailure::WrongRole { folder: data.root().to_owned() })?;
+    let (folder, cluster_id) = (data.root().to_owned(), identity.cluster_id.clone());
+    Ok(RaftSettings {
+        heartbeat: settings.raft_heartbeat,
+        election_min: settings.raft_election_min,
+        election_max: settings.raft_election_max,
+        snapshot_log_bytes: settings.raft_snapshot_log_bytes,
+        snapshot_interval: settings.raft_snapshot_interval,
+        ..RaftSettings::new(folder, raft_id, cluster_id, announced.peer.clone())
+    })
+}

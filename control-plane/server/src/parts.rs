@@ -1,0 +1,149 @@
+//! The parts of a node that run: its three ports, and what it does unasked.
+//!
+//! Promise: each part ends when it is told to, and a part that ends before is noticed. Absent: what they share and the
+//! order they start in (`assembly`).
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use sluice_admin::Services;
+use sluice_identity::{Listener, PeerLayer, RolesLayer, TokenCheck, grpc_server};
+use sluice_proto::raft::Node;
+use sluice_raft::Raft;
+use sluice_sync::SyncServer;
+use sluice_telemetry::Metrics;
+use tokio::{runtime::Handle, task::JoinSet, time::interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
+
+use crate::{
+    calls::CallsLayer,
+    housekeeping,
+    http::{self, Report},
+    on_runtime::OnRuntime,
+};
+
+/// How often samples of histograms are folded.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Running parts: the name of each, and how it ended.
+pub(crate) type Parts = JoinSet<(&'static str, Result<(), String>)>;
+
+/// How parts are told to end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stops {
+    /// What serves operators, data nodes and HTTP, and the housekeeping.
+    pub(crate) all_but_peers: CancellationToken,
+    /// What serves other control nodes, last.
+    pub(crate) peers: CancellationToken,
+}
+
+/// Starts the parts.
+pub(crate) struct Wiring {
+    raft: Raft,
+    cluster_id: String,
+    metrics: Metrics,
+    stops: Stops,
+    parts: Parts,
+}
+
+impl Wiring {
+    pub(crate) fn new(raft: Raft, cluster_id: String, metrics: Metrics, stops: Stops) -> Self {
+        Self { raft, cluster_id, metrics, stops, parts: Parts::new() }
+    }
+
+    /// What was started.
+    pub(crate) fn parts(self) -> Parts {
+        self.parts
+    }
+
+    /// 7101: Raft on its own threads; carried calls on the node's.
+    pub(crate) fn serve_peers(&mut self, listener: Listener, services: &Services) {
+        let carried = OnRuntime::new(services.peer_service(), Handle::current());
+        let router = grpc_server()
+            .layer(self.peer_layer())
+            .layer(RolesLayer)
+            .add_service(self.raft.peer_service())
+            .add_service(carried);
+        let stop = self.stops.peers.clone().cancelled_owned();
+        let serving = async move { router.serve_with_incoming_shutdown(listener.incoming(), stop).await };
+        self.start_on(&self.raft.runtime(), "the peer port", async {
+            serving.await.map_err(|error| error.to_string())
+        });
+    }
+
+    /// 7100: the admin services and the config stream.
+    pub(crate) fn serve_admin(&mut self, listener: Listener, services: &Services, sync: SyncServer) {
+        let router = grpc_server()
+            .layer(CallsLayer::new(&self.metrics))
+            .layer(self.peer_layer())
+            .layer(RolesLayer)
+            .layer(services.forward_layer())
+            .add_routes(services.routes())
+            .add_service(sync.into_service());
+        let stop = self.stops.all_but_peers.clone().cancelled_owned();
+        let serving = async move { router.serve_with_incoming_shutdown(listener.incoming(), stop).await };
+        self.start("the admin port", async { serving.await.map_err(|error| error.to_string()) });
+    }
+
+    /// 7180: health and metrics.
+    pub(crate) fn serve_http(&mut self, listener: Listener, report: Arc<Report>) {
+        let stop = self.stops.all_but_peers.clone();
+        self.start("the http port", async {
+            http::serve(listener.incoming(), report, stop).await;
+            Ok(())
+        });
+    }
+
+    /// What a node does unasked. `this` is what it says of itself.
+    pub(crate) fn keep_house(&mut self, this: Node) {
+        let stop = self.stops.all_but_peers.clone();
+        let keeping = stop.clone().run_until_cancelled_owned(housekeeping::run(self.raft.clone(), this));
+        self.start("the housekeeping", async {
+            keeping.await;
+            Ok(())
+        });
+        let metrics = self.metrics.clone();
+        let folding = stop.run_until_cancelled_owned(async move {
+            let mut every = interval(UPKEEP_EVERY);
+            loop {
+                every.tick().await;
+                metrics.upkeep();
+            }
+        });
+        self.start("the metrics", async {
+            folding.await;
+            Ok(())
+        });
+    }
+
+    fn peer_layer(&self) -> PeerLayer {
+        PeerLayer::new(&self.cluster_id, Arc::new(BootstrapToken { raft: self.raft.clone() }))
+    }
+
+    fn start(&mut self, name: &'static str, part: impl Future<Output = Result<(), String>> + Send + 'static) {
+        self.start_on(&Handle::current(), name, part);
+    }
+
+    fn start_on(
+        &mut self,
+        runtime: &Handle,
+        name: &'static str,
+        part: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        self.parts.spawn_on(async move { (name, part.await) }.instrument(Span::current()), runtime);
+    }
+}
+
+/// The one operator's token of this release: the one made when the cluster was founded, known by its hash.
+struct BootstrapToken {
+    raft: Raft,
+}
+
+impl TokenCheck for BootstrapToken {
+    fn actor(&self, hash: &blake3::Hash) -> Option<String> {
+        let kept = self.raft.view().cluster()?.bootstrap_token_hash;
+        let kept = blake3::Hash::from_slice(&kept).ok()?;
+        // blake3 compares in constant time.
+        (kept == *hash).then(|| "bootstrap".to_owned())
+    }
+}

@@ -1,0 +1,30 @@
+//! What the admin services ask of the fleet: the seam between `sluice-admin` and `sluice-sync`, which do not know each
+//! other.
+
+use std::time::Duration;
+
+use sluice_admin::Sessions;
+use sluice_proto::{
+    admin::{NodeLine, WaitReply},
+    model::Revision,
+    raft::{SessionReport, SessionReportReply},
+};
+use sluice_sync::Fleet;
+
+/// The fleet as the admin services see it.
+pub(crate) struct FleetSessions(pub(crate) Fleet);
+
+#[tonic::async_trait]
+impl Sessions for FleetSessions {
+    fn take_report(&self, report: SessionReport) -> SessionReportReply {
+        self.0.take_report(report)
+    }
+
+    async fn wait(&self, revision: Revision, timeout: Duration) -> WaitReply {
+        self.0.wait(revision, timeout).await
+    }
+
+    fn nodes(&self) -> Vec<NodeLine> {
+        self.0.nodes()
+    }
+}
