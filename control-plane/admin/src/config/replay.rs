@@ -76,13 +76,16 @@ fn stored<T: Tables>(view: &View<T>, tools: &Tools, name: Ref, with_value: bool)
     Stored { r#ref: Some(name), document: Some(document), version }
 }
 
+/// Makes the next id that is not taken.
+type Make = fn(&mut Ids, &dyn Fn(&str) -> bool) -> String;
+
 /// The name of a document that was put; an id that the leader made is made again.
 fn put_name<T: Tables>(view: &View<T>, ids: &mut Ids, document: Document) -> Option<Ref> {
     use document::Kind as Of;
     let mut kind = document.kind?;
     let of = kind_of(&kind);
     let table = Place::of(of)?.table;
-    let mut fill = |id: &mut String, parent: &[String], make: fn(&mut Ids, &dyn Fn(&str) -> bool) -> String| {
+    let mut fill = |id: &mut String, parent: &[String], make: Make| {
         if id.is_empty() {
             let exists = |id: &str| {
                 let mut key = parent.to_vec();
@@ -92,7 +95,7 @@ fn put_name<T: Tables>(view: &View<T>, ids: &mut Ids, document: Document) -> Opt
             *id = made(ids, make, exists);
         }
     };
-    let short: fn(&mut Ids, &dyn Fn(&str) -> bool) -> String = |ids, taken| ids.short(taken);
+    let short: Make = |ids, taken| ids.short(taken);
     match &mut kind {
         Of::RestApi(api) => fill(&mut api.id, &[], |ids, taken| ids.api(taken)),
         Of::ApiKey(key) => fill(&mut key.id, &[], |ids, taken| ids.api_key(taken)),
