@@ -51,9 +51,7 @@ pub fn compile(
 }
 
 fn compile_all(rows: &dyn Rows, revision: Revision, previous: Option<&Snapshot>) -> Snapshot {
-    let mut keys = KeyReader::default();
-    let entries = rows.rows(Table::KeyView).filter_map(|(_, row)| keys.read(row));
-    let changes = entries.map(|entry| KeyChange { before: None, after: Some(entry) }).collect();
+    let keys = KeyTable::of(rows.rows(Table::KeyView).map(|(_, row)| row));
     let stages = stages_by_api(rows, |_| true);
     let compiled = stages.into_iter().map(|(api_id, stages)| {
         let before = previous.and_then(|previous| previous.apis.get(&*api_id));
@@ -63,7 +61,7 @@ fn compile_all(rows: &dyn Rows, revision: Revision, previous: Option<&Snapshot>)
     Snapshot {
         revision,
         apis: compiled.collect(),
-        keys: KeyTable::default().with(changes),
+        keys,
         plans: rows.rows(Table::Plan).filter_map(|(key, row)| plan(key, row)).collect(),
     }
 }
@@ -106,7 +104,8 @@ fn changed_keys(rows: &dyn Rows, changes: &[RowChange], previous: &KeyTable) -> 
         before: change.before.as_deref().and_then(hash_of_row),
         after: rows.get(Table::KeyView, &change.key).and_then(|row| reader.read(row)),
     });
-    previous.with(changes.collect())
+    let changes = changes.collect();
+    previous.with(changes, reader)
 }
 
 /// APIs whose form the changes may touch: parts and documents never change, so that only stages, deployments, and APIs

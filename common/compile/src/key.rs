@@ -45,7 +45,11 @@ pub struct PlanList {
 pub(crate) struct KeyTable {
     shards: Box<[Arc<Shard>]>,
     count: usize,
+    lists: Arc<Lists>,
 }
+
+/// The lists of plans that keys share, by what they hold.
+type Lists = AHashMap<Box<[Arc<str>]>, Arc<PlanList>>;
 
 /// Sorted by hash.
 type Shard = Box<[KeyEntry]>;
@@ -79,7 +83,7 @@ impl fmt::Debug for KeyId {
 impl Default for KeyTable {
     fn default() -> Self {
         let empty: Arc<Shard> = Arc::default();
-        Self { shards: vec![empty; SHARDS].into(), count: 0 }
+        Self { shards: vec![empty; SHARDS].into(), count: 0, lists: Arc::default() }
     }
 }
 
@@ -94,12 +98,20 @@ impl KeyTable {
         self.count
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &KeyEntry> {
-        self.shards.iter().flat_map(|shard| shard.iter())
+    /// The table of the keys in these rows. They are sorted into shards as they come: at no time is there a second list of all.
+    pub(crate) fn of<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut reader = KeyReader::default();
+        let mut shards: Vec<Vec<KeyEntry>> = vec![Vec::new(); SHARDS];
+        for entry in rows.filter_map(|row| reader.read(row)) {
+            shards[shard_of(&entry.hash)].push(entry);
+        }
+        let shards: Box<[Arc<Shard>]> = shards.into_iter().map(sorted).collect();
+        let count = shards.iter().map(|shard| shard.len()).sum();
+        Self { shards, count, lists: reader.lists }
     }
 
-    /// The table after `changes`; shards that none of them touches are shared.
-    pub(crate) fn with(&self, changes: Vec<KeyChange>) -> Self {
+    /// The table after `changes`, which `reader` has read; shards that none of them touches are shared.
+    pub(crate) fn with(&self, changes: Vec<KeyChange>, reader: KeyReader) -> Self {
         let mut gone: AHashSet<LookupHash> = AHashSet::new();
         let mut come: Vec<Vec<KeyEntry>> = vec![Vec::new(); SHARDS];
         let mut touched = [false; SHARDS];
@@ -115,14 +127,17 @@ impl KeyTable {
         let mut shards = self.shards.clone();
         for (at, fresh) in come.into_iter().enumerate().filter(|(at, _)| touched[*at]) {
             let kept = shards[at].iter().filter(|entry| !gone.contains(&entry.hash)).cloned();
-            let mut entries: Vec<KeyEntry> = kept.chain(fresh).collect();
-            entries.sort_unstable_by_key(|entry| entry.hash);
-            entries.dedup_by_key(|entry| entry.hash);
-            shards[at] = Arc::new(entries.into());
+            shards[at] = sorted(kept.chain(fresh).collect());
         }
         let count = shards.iter().map(|shard| shard.len()).sum();
-        Self { shards, count }
+        Self { shards, count, lists: reader.lists }
     }
+}
+
+fn sorted(mut entries: Vec<KeyEntry>) -> Arc<Shard> {
+    entries.sort_unstable_by_key(|entry| entry.hash);
+    entries.dedup_by_key(|entry| entry.hash);
+    Arc::new(entries.into())
 }
 
 fn shard_of(hash: &LookupHash) -> usize {
@@ -132,41 +147,37 @@ fn shard_of(hash: &LookupHash) -> usize {
 /// Makes entries from rows, with one list of plans for all keys that have the same.
 #[derive(Debug, Default)]
 pub(crate) struct KeyReader {
-    lists: AHashMap<Box<[Arc<str>]>, Arc<PlanList>>,
+    lists: Arc<Lists>,
 }
 
 impl KeyReader {
     /// A reader that goes on sharing the lists of `table`.
     pub(crate) fn sharing(table: &KeyTable) -> Self {
-        let mut lists: AHashMap<Box<[Arc<str>]>, Arc<PlanList>> = AHashMap::new();
-        let mut last: Option<&Arc<PlanList>> = None;
-        for entry in table.iter() {
-            // Most keys have the list of their neighbour: the pointer tells.
-            if last.is_none_or(|known| !Arc::ptr_eq(known, &entry.plans)) {
-                lists.entry(entry.plans.plan_ids.clone()).or_insert_with(|| entry.plans.clone());
-                last = Some(&entry.plans);
-            }
-        }
-        Self { lists }
+        Self { lists: table.lists.clone() }
     }
 
     /// Reads a row of the table of keys; `None` for one that cannot be a key's, which then admits no one.
     pub(crate) fn read(&mut self, row: &[u8]) -> Option<KeyEntry> {
         let view = KeyView::decode(row).ok()?;
+        let (hash, id) = (LookupHash::from_slice(&view.hash)?, KeyId::new(&view.key_id)?);
         let mut plan_ids: Vec<Arc<str>> = view.plan_ids.iter().map(|id| id.as_str().into()).collect();
         plan_ids.sort();
         plan_ids.dedup();
-        let plan_ids: Box<[Arc<str>]> = plan_ids.into();
-        let plans = match self.lists.get(&plan_ids) {
-            Some(list) => list.clone(),
-            None => {
-                let list = Arc::new(PlanList { plan_ids: plan_ids.clone() });
-                self.lists.insert(plan_ids, list.clone());
-                list
-            }
-        };
-        let (hash, id) = (LookupHash::from_slice(&view.hash)?, KeyId::new(&view.key_id)?);
-        Some(KeyEntry { hash, id, enabled: view.enabled, plans })
+        Some(KeyEntry { hash, id, enabled: view.enabled, plans: self.list(plan_ids.into()) })
+    }
+
+    fn list(&mut self, plan_ids: Box<[Arc<str>]>) -> Arc<PlanList> {
+        if let Some(list) = self.lists.get(&plan_ids) {
+            return list.clone();
+        }
+        if Arc::get_mut(&mut self.lists).is_none() {
+            // The table's own: from here on this reader has another, without the lists that no key has any more.
+            let used = self.lists.iter().filter(|(_, list)| Arc::strong_count(list) > 1);
+            self.lists = Arc::new(used.map(|(ids, list)| (ids.clone(), list.clone())).collect());
+        }
+        let list = Arc::new(PlanList { plan_ids: plan_ids.clone() });
+        Arc::make_mut(&mut self.lists).insert(plan_ids, list.clone());
+        list
     }
 }
 
@@ -198,7 +209,7 @@ mod tests {
         let mut reader = KeyReader::default();
         let (one, two) = (reader.read(&row(1, true)).unwrap(), reader.read(&row(4, true)).unwrap());
         assert!(Arc::ptr_eq(&one.plans, &two.plans));
-        let table = KeyTable::default().with(vec![KeyChange { before: None, after: Some(one.clone()) }]);
+        let table = KeyTable::default().with(vec![KeyChange { before: None, after: Some(one.clone()) }], reader);
         let later = KeyReader::sharing(&table).read(&row(7, true)).unwrap();
         assert!(Arc::ptr_eq(&one.plans, &later.plans));
     }
@@ -228,7 +239,7 @@ mod tests {
                         None => plain.remove(&number),
                     };
                 }
-                table = table.with(list);
+                table = table.with(list, reader);
             }
             prop_assert_eq!(table.len(), plain.len());
             for (number, bytes) in &plain {

@@ -7,7 +7,7 @@ use sluice_identity::IdentityFailure;
 /// Why a follower does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowFailure {
-    /// No control node to begin with.
+    /// No control node to begin with, and no last-good copy that knows one.
     #[error("expected the address of at least one control node, found none")]
     NoControlNode,
     /// The folder of the last-good copy cannot be used.

@@ -55,10 +55,11 @@ impl Follower {
     /// # Errors
     /// `NoControlNode`, `File` or `Key` when the folder of the copy cannot be used.
     pub fn start(settings: FollowSettings, dialer: Dialer, metrics: &Metrics) -> Result<Self, FollowFailure> {
-        if settings.control.is_empty() {
+        let copy = LastGood::open(&settings.data_dir)?;
+        // A copy knows control nodes too.
+        if settings.control.is_empty() && !copy.exists() {
             return Err(FollowFailure::NoControlNode);
         }
-        let copy = LastGood::open(&settings.data_dir)?;
         let cell = SnapshotCell::default();
         let (held, holds) = watch::channel(Held::default());
         let (work, queue) = mpsc::channel(WORK_MAX);

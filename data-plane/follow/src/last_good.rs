@@ -80,6 +80,11 @@ impl LastGood {
         Ok(Self { folder: folder.to_owned(), sealer: Sealer::new(&key) })
     }
 
+    /// Says whether there is a copy, which may turn out to be torn.
+    pub(crate) fn exists(&self) -> bool {
+        self.folder.join(BASE_FILE).exists()
+    }
+
     /// Reads the copy; `None` when there is none that can be served. The torn end of the deltas is cut off the file.
     pub(crate) fn load(&self, cluster_id: &str) -> Option<Loaded> {
         let path = self.folder.join(BASE_FILE);

@@ -108,7 +108,7 @@ fn a_restarted_node_serves_its_copy_without_a_control_node_and_says_what_it_hold
         session.applied().await;
         running.stop().await;
 
-        let alone = follower(folder.path(), &["127.0.0.1:1"]);
+        let alone = follower(folder.path(), &[]);
         serves(&alone, second.number).await;
         let loaded = alone.cell().load().unwrap();
         assert!(loaded.snapshot.plan("plan1").is_some() && loaded.snapshot.key_count() == 1);
