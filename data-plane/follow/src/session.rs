@@ -147,8 +147,9 @@ impl Session<'_> {
             // its next tick.
             tokio::select! {
                 message = stream.message() => {
-                    silent_at = Instant::now() + SILENCE_MAX;
                     self.take(received(message)?).await?;
+                    // After the message is taken: while this node compiles, the control node's words wait unread.
+                    silent_at = Instant::now() + SILENCE_MAX;
                 }
                 Some(outcome) = told.recv() => self.tell(outcome)?,
                 _ = beats.tick() => self.beat()?,
