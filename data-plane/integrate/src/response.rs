@@ -234,7 +234,8 @@ impl Seen {
 
     /// RFC 9112, section 9.3; and section 6.3, item 3: both framings at once end the connection after the message.
     fn is_persistent(&self, minor_version: u8) -> bool {
-        !self.close && !(self.chunked && self.length.is_some()) && (minor_version > 0 || self.keep_alive)
+        let framed_twice = self.chunked && self.length.is_some();
+        !self.close && !framed_twice && (minor_version > 0 || self.keep_alive)
     }
 }
 
