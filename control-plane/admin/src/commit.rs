@@ -20,8 +20,9 @@ use crate::{
     replica::Replica,
 };
 
-/// Times that one request is planned and proposed: with 64 writers on one row each wins within few tries.
-const ATTEMPTS_MAX: u32 = 16;
+/// Times that one request is planned and proposed. Of the writers that meet on one API one wins each time: as many as
+/// there may be at once.
+const ATTEMPTS_MAX: u32 = 128;
 /// Uploads under way at once.
 const UPLOADS_MAX: usize = 4;
 
@@ -101,7 +102,8 @@ where
 {
     let mut last = Refused::new(Reason::VersionChanged, "others kept changing the same rows; try again");
     let mut fresh = false;
-    for attempt in 0..ATTEMPTS_MAX {
+    let mut attempt = 0;
+    while attempt < ATTEMPTS_MAX {
         if how.place == Place::Anywhere && !fresh {
             barrier(replica, call.deadline).await?;
             fresh = true;
@@ -111,12 +113,22 @@ where
             Some(Ok(committed)) => return Ok(Done::Replayed(committed)),
             Some(Err(refused)) if again(&refused, how, attempt) => {
                 last = refused;
+                attempt += 1;
                 continue;
             }
             Some(Err(refused)) => return Err(refused),
             None => {}
         }
-        let (intent, stamp) = planned(replica, call, &request, how, plan.clone(), attempt, &mut fresh).await?;
+        let (intent, stamp) = match planned(replica, call, &request, how, plan.clone(), attempt).await {
+            Ok(planned) => planned,
+            // Judged on a view that may be old, of which this very request may be a part by now.
+            Err(_) if !fresh => {
+                barrier(replica, call.deadline).await?;
+                fresh = true;
+                continue;
+            }
+            Err(refused) => return Err(refused),
+        };
         if intent.rows.is_empty() {
             return Ok(Done::Nothing(intent.told));
         }
@@ -126,6 +138,7 @@ where
             Ok(committed) => return Ok(Done::Committed(intent.told, committed)),
             Err(refused) if again(&refused, how, attempt) => {
                 last = refused;
+                attempt += 1;
                 fresh = false;
             }
             Err(refused) => return Err(refused),
@@ -134,7 +147,7 @@ where
     Err(last)
 }
 
-/// Plans; a plan that is refused on a view that may be old is made again on a new one.
+/// Plans on the state as this node has it now.
 async fn planned<R, P, F>(
     replica: &R,
     call: &Call,
@@ -142,34 +155,24 @@ async fn planned<R, P, F>(
     how: How,
     plan: F,
     attempt: u32,
-    fresh: &mut bool,
 ) -> Result<(Intent<P>, Stamp), Refused>
 where
     R: Replica,
     P: Send + 'static,
-    F: Fn(View<R::Tables>, &Stamp, u32) -> Result<Intent<P>, Refused> + Clone + Send + 'static,
+    F: Fn(View<R::Tables>, &Stamp, u32) -> Result<Intent<P>, Refused> + Send + 'static,
 {
-    loop {
-        let view = replica.view();
-        let time_ms = propose::now_ms(view.stamp());
-        let stamp = Stamp { actor: call.actor.clone(), time_ms, request: Some(request.clone()) };
-        let made = match how.weight {
-            Weight::Light => plan(view, &stamp, attempt),
-            Weight::Heavy => {
-                let (plan, stamp) = (plan.clone(), stamp.clone());
-                let planning = tokio::task::spawn_blocking(move || plan(view, &stamp, attempt));
-                planning.await.map_err(|error| Refused::new(Reason::Unavailable, format!("planning ended: {error}")))?
-            }
-        };
-        match made {
-            Ok(intent) => return Ok((intent, stamp)),
-            Err(_) if !*fresh => {
-                barrier(replica, call.deadline).await?;
-                *fresh = true;
-            }
-            Err(refused) => return Err(refused),
+    let view = replica.view();
+    let time_ms = propose::now_ms(view.stamp());
+    let stamp = Stamp { actor: call.actor.clone(), time_ms, request: Some(request.clone()) };
+    let intent = match how.weight {
+        Weight::Light => plan(view, &stamp, attempt)?,
+        Weight::Heavy => {
+            let stamp = stamp.clone();
+            let planning = tokio::task::spawn_blocking(move || plan(view, &stamp, attempt));
+            planning.await.map_err(|error| Refused::new(Reason::Unavailable, format!("planning ended: {error}")))??
         }
-    }
+    };
+    Ok((intent, stamp))
 }
 
 /// Sends uploads ahead of a change, contents before the parts that name them.

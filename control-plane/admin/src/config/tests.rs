@@ -82,6 +82,26 @@ async fn a_lost_race_is_planned_again_and_its_replay_finds_the_outcome() {
 }
 
 #[tokio::test]
+async fn writers_that_meet_on_one_api_all_get_through() {
+    let admin = founded();
+    let api = rest_api_of(&admin.done(new_api("pets")).await);
+    let mut writers = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let (admin, api) = (admin.clone(), api.clone());
+        writers.spawn(async move {
+            let resource = sluice_proto::model::Resource {
+                api_id: api.id,
+                parent_id: Some(api.root_resource_id),
+                path_part: Some(format!("p{number}")),
+                ..Default::default()
+            };
+            admin.done(put(resource)).await
+        });
+    }
+    assert_eq!(writers.join_all().await.len(), 16);
+}
+
+#[tokio::test]
 async fn a_caller_that_expects_a_version_is_told_when_it_has_changed() {
     let admin = founded();
     let stored = admin.done(new_api("pets")).await;

@@ -7,6 +7,8 @@ mod merge;
 mod parts;
 mod settle;
 
+use std::collections::BTreeMap;
+
 use sluice_openapi::ImportedApi;
 use sluice_proto::{
     model::{Authorizer, Diagnostic, GatewayResponse, Method, Model, RequestValidator, Resource, RestApi},
@@ -78,17 +80,13 @@ impl Contents {
     pub(crate) fn checked(&self) -> Result<Vec<Diagnostic>, Refused> {
         let mut found = Vec::new();
         check(&self.rest_api, "", &mut found);
-        let path_of = |id: &str| {
-            let resource = self.resources.iter().find(|resource| resource.id == id);
-            resource.map_or(id, |resource| resource.path.as_str()).to_owned()
-        };
-        let paths: std::collections::BTreeMap<&str, String> =
-            self.resources.iter().map(|resource| (resource.id.as_str(), path_of(&resource.id))).collect();
+        let paths: BTreeMap<&str, &str> =
+            self.resources.iter().map(|resource| (resource.id.as_str(), resource.path.as_str())).collect();
         for resource in &self.resources {
             check(resource, &format!("resources[\"{}\"]", resource.path), &mut found);
         }
         for method in &self.methods {
-            let path = paths.get(method.resource_id.as_str()).map_or("", String::as_str);
+            let path = paths.get(method.resource_id.as_str()).copied().unwrap_or_default();
             check(method, &format!("resources[\"{path}\"].methods.{}", method.http_method), &mut found);
         }
         self.models.iter().for_each(|one| check(one, &format!("models.{}", one.name), &mut found));

@@ -48,9 +48,13 @@ impl<T: Tables> Planner<'_, T> {
             created_date: Some(seconds(self.now_ms)),
         };
         checked(&deployment)?;
+        let is_new_stage = before.is_none() && !deploy.stage_name.is_empty();
         let (stage, expected) = staged(deploy, &deployment.id, before, self.now_ms)?;
         let entries = self.tools.compiler.entries_of_api(&self.view, api_id);
-        let warnings = self.tools.compiler.compile(api_id, &entries, stage.as_ref())?;
+        let mut warnings = self.tools.compiler.compile(api_id, &entries, stage.as_ref())?;
+        if is_new_stage {
+            warnings.extend(self.one_stage_more(api_id));
+        }
         let version = (api.version != PENDING).then_some(api.version);
         let mut planned = deploy_planned(deployment, stage.as_ref().map(|stage| stage_row(stage, expected)), version);
         let row = planned.rows.first_mut().and_then(|row| row.kind.as_mut());

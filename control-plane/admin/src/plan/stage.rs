@@ -2,7 +2,7 @@
 
 use sluice_model::LEVEL;
 use sluice_proto::{
-    model::{Deployment, Stage},
+    model::{Deployment, Diagnostic, Stage},
     raft::{PutRow, RowRef, Table},
 };
 use sluice_state::Tables;
@@ -11,8 +11,11 @@ use super::{Planned, Planner, checked, planned, put_row, seconds};
 use crate::{
     noun::{Noun, row, row_of},
     read,
-    refused::Refused,
+    refused::{Refused, fault},
 };
+
+/// Stages of an API by AWS's default quota.
+const AWS_STAGES_MAX: usize = 10;
 
 impl<T: Tables> Planner<'_, T> {
     /// Creates or replaces a stage of a deployment that exists.
@@ -22,13 +25,29 @@ impl<T: Tables> Planner<'_, T> {
         let (found, expected) = self.present(&stage, expected)?;
         let before = found.map(|found| found.document);
         stage_stamped(&mut stage, before.as_ref(), self.now_ms);
-        let warnings = checked(&stage)?;
+        let mut warnings = checked(&stage)?;
+        if before.is_none() {
+            warnings.extend(self.one_stage_more(&stage.api_id));
+        }
         self.deployment_exists(&stage.api_id, &stage.deployment_id, "deploymentId")?;
         if let Some(canary) = &stage.canary_settings {
             self.deployment_exists(&stage.api_id, &canary.deployment_id, "canarySettings.deploymentId")?;
         }
         let rows = vec![put_row(stage_row(&stage, expected))];
         Ok(Planned { warnings, ..planned(stage, rows) })
+    }
+
+    /// A warning when an API gets more stages than AWS allows.
+    pub(super) fn one_stage_more(&self, api_id: &str) -> Option<Diagnostic> {
+        let present = self.all::<Stage>(api_id).len();
+        if present < AWS_STAGES_MAX {
+            return None;
+        }
+        let message =
+            format!("this is stage {} of the api: AWS allows {AWS_STAGES_MAX} unless its quota is raised", present + 1);
+        let mut warning = fault("aws-limit", "stageName", message, "");
+        "warning".clone_into(&mut warning.severity);
+        Some(warning)
     }
 
     /// Refuses a deployment that does not exist.

@@ -322,3 +322,15 @@ async fn a_stage_is_set_by_aws_paths() {
     assert_eq!(stage.method_settings["*/*"].throttling_rate_limit, Some(100.0));
     assert_eq!(stage.variables["backend"], "b1");
 }
+
+#[tokio::test]
+async fn the_eleventh_stage_is_made_with_a_warning() {
+    let admin = founded();
+    let api = deployed(&admin).await;
+    for number in 1..10 {
+        let reply = admin.try_change(vec![deploy(&api.id, &format!("s{number}"))]).await.unwrap();
+        assert!(reply.diagnostics.is_empty(), "{:?}", reply.diagnostics);
+    }
+    let reply = admin.try_change(vec![deploy(&api.id, "more")]).await.unwrap();
+    assert_eq!(reply.diagnostics[0].code, "aws-limit");
+}
