@@ -7,13 +7,12 @@ use std::{
 
 use clap::{ArgMatches, Command, Parser, builder::Resettable};
 
-use crate::SettingsFailure;
+use crate::{
+    SettingsFailure,
+    variable::{CONFIG, VARIABLES},
+};
 
 const PREFIX: &str = "SLUICE_";
-const CONFIG_VARIABLE: &str = "SLUICE_CONFIG";
-/// Variables of Sluice's command line and of its build, which a daemon may find around it.
-const OTHER_VARIABLES: [&str; 6] =
-    ["SLUICE_CONTROL", "SLUICE_TOKEN_FILE", "SLUICE_CA_FILE", "SLUICE_CONTEXT", "SLUICE_OUTPUT", "SLUICE_CACHE"];
 
 /// Reads the settings of this process.
 ///
@@ -54,9 +53,9 @@ fn read(
     let mut file = config_flag(&args);
     for (name, value) in variables {
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-        if name == CONFIG_VARIABLE {
+        if name == CONFIG {
             file = file.or(Some(value.into()));
-        } else if !OTHER_VARIABLES.contains(&name) && !known(&command).any(|known| known == name) {
+        } else if !VARIABLES.contains(&name) && !known(&command).any(|known| known == name) {
             return Err(unknown(&command, name, "the environment", str::to_owned));
         }
     }
@@ -218,7 +217,10 @@ mod tests {
 
     #[test]
     fn variables_of_other_programs_are_no_mistakes() {
-        sample("", &[], &["SLUICE_CONTROL", "SLUICE_CACHE", "HOME"]).unwrap();
+        let others = ["SLUICE_CONTROL", "SLUICE_TOKEN_FILE", "SLUICE_CACHE", "SLUICE_SKIPS", "SLUICE_CORES", "HOME"];
+        sample("", &[], &others).unwrap();
+        let refused = sample("cores = 2\n", &[], &[]).unwrap_err();
+        assert!(refused.contains("unknown setting cores"), "a file belongs to one program: {refused}");
     }
 
     #[test]

@@ -17,4 +17,4 @@ mod watch;
 pub use configuration::ConfigurationFailure;
 pub use listener::ListenFailure;
 pub use node::{DataNode, StartFailure};
-pub use settings::{PathAddresses, Settings, SettingsFailure};
+pub use settings::{PathAddresses, Settings};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use sluice_data::{DataNode, Settings, SettingsFailure};
+use sluice_data::{DataNode, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
@@ -17,11 +17,7 @@ const BACKGROUND_THREADS: usize = 2;
 fn main() -> ExitCode {
     let settings = match Settings::load() {
         Ok(settings) => settings,
-        Err(SettingsFailure::Usage(usage)) => usage.exit(),
-        Err(failure) => {
-            eprintln!("sluice-data: {failure}");
-            return ExitCode::from(2);
-        }
+        Err(failure) => return failure.report(),
     };
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,

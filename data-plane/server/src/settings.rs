@@ -1,19 +1,20 @@
 //! The settings of a data node: a file, then `SLUICE_*` variables, then flags, later ones winning.
 //!
-//! Promise: every setting is named once, here; its doc with default, unit and range is what `--help` prints. An unknown
-//! key refuses to start and names the nearest valid one. Absent: secrets; a token is named by its file.
-
-mod duration;
-mod source;
+//! Promise: every setting is named once, here; its doc with default, unit and range is what `--help` prints.
+//! Absent: secrets; a token is named by its file.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
+use sluice_settings::{SettingsFailure, time_within};
 
-pub use self::source::SettingsFailure;
+/// Waits for a client: a shorter one cuts off honest clients, a longer one keeps connections of dead ones.
+const WAIT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
+const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3_600);
 
 /// A data node of Sluice: serves the APIs of a cluster to their clients.
 ///
@@ -91,24 +92,24 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limits_streams: u32,
 
-    /// From the first byte of a request's head to its last; at least 1s.
-    #[arg(long, env = "SLUICE_TIMEOUTS__HEAD", value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    /// From the first byte of a request's head to its last; a time from 1s to 1h.
+    #[arg(long, env = "SLUICE_TIMEOUTS__HEAD", value_name = "TIME", default_value = "10s", value_parser = time_within(WAIT))]
     pub timeouts_head: Duration,
 
-    /// Between two requests of a connection; at least 1s.
-    #[arg(long, env = "SLUICE_TIMEOUTS__IDLE", value_name = "TIME", default_value = "120s", value_parser = duration::parse)]
+    /// Between two requests of a connection; a time from 1s to 1h.
+    #[arg(long, env = "SLUICE_TIMEOUTS__IDLE", value_name = "TIME", default_value = "120s", value_parser = time_within(WAIT))]
     pub timeouts_idle: Duration,
 
-    /// For a client to take more of its response; at least 1s.
-    #[arg(long, env = "SLUICE_TIMEOUTS__SEND", value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    /// For a client to take more of its response; a time from 1s to 1h.
+    #[arg(long, env = "SLUICE_TIMEOUTS__SEND", value_name = "TIME", default_value = "60s", value_parser = time_within(WAIT))]
     pub timeouts_send: Duration,
 
-    /// From failing /readyz to no longer accepting, when the node stops.
-    #[arg(long, env = "SLUICE_DRAIN_DELAY", value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    /// From failing /readyz to no longer accepting, when the node stops; a time from 0s to 1h.
+    #[arg(long, env = "SLUICE_DRAIN_DELAY", value_name = "TIME", default_value = "10s", value_parser = time_within(DRAIN))]
     pub drain_delay: Duration,
 
-    /// For requests in flight to finish after that, when the node stops.
-    #[arg(long, env = "SLUICE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "35s", value_parser = duration::parse)]
+    /// For requests in flight to finish after that, when the node stops; a time from 0s to 1h.
+    #[arg(long, env = "SLUICE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "35s", value_parser = time_within(DRAIN))]
     pub drain_timeout: Duration,
 
     /// What is logged, as directives of tracing: `info`, `info,sluice_pipeline=debug`.
@@ -162,9 +163,7 @@ pub enum LogFormat {
 impl Default for Settings {
     /// The defaults, whatever the environment says.
     fn default() -> Self {
-        let command = Settings::command().mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
-        let matches = command.try_get_matches_from(["sluice-data"]).expect("no setting is required");
-        Settings::from_arg_matches(&matches).expect("defaults are valid, which a test checks")
+        sluice_settings::defaults()
     }
 }
 
@@ -174,8 +173,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsFailure`]; also what `--help` and `--version` print.
     pub fn load() -> Result<Self, SettingsFailure> {
-        let matches = source::read(Settings::command(), std::env::args_os().collect(), std::env::vars_os())?;
-        Ok(Settings::from_arg_matches(&matches)?)
+        sluice_settings::load()
     }
 
     /// How many traffic cores to run.
@@ -187,7 +185,18 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+
+    fn load(file: &str, flags: &[&str]) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sluice.toml");
+        std::fs::write(&path, file).unwrap();
+        let args = ["sluice-data".into(), "--config".into(), path.into()];
+        let args = args.into_iter().chain(flags.iter().map(Into::into)).collect();
+        sluice_settings::load_from(args, std::iter::empty()).map_err(|failure| failure.to_string())
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -201,5 +210,29 @@ mod tests {
         assert_eq!(settings.listen_operations.port(), 7280);
         assert_eq!(settings.drain_delay, Duration::from_secs(10));
         assert_eq!(settings.path_addresses, PathAddresses::Loopback);
+    }
+
+    #[test]
+    fn a_table_of_the_file_holds_settings_and_a_flag_wins_over_it() {
+        let file = "cores = 3\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[listen]\nhttp = \"127.0.0.1:9001\"\n";
+        let settings = load(file, &["--cores", "2"]).unwrap();
+        assert_eq!(settings.cores, Some(2));
+        assert_eq!(settings.listen_http.port(), 9001);
+        assert_eq!(settings.trusted_proxies, ["10.0.0.0/8", "::1"]);
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_is_refused_with_what_was_expected() {
+        let cases = [
+            ("[listen]\nhtpp = \"127.0.0.1:9001\"\n", "unknown setting listen.htpp"),
+            ("[listen]\nhtpp = \"127.0.0.1:9001\"\n", "did you mean listen.http?"),
+            ("cores = 0\n", "1..=1024"),
+            ("drain_delay = \"2h\"\n", "from 0ns to 3600s"),
+            ("[timeouts]\nhead = \"10ms\"\n", "from 1s to 3600s"),
+        ];
+        for (file, expected) in cases {
+            let refused = load(file, &[]).unwrap_err();
+            assert!(refused.contains(expected), "{refused}");
+        }
     }
 }
