@@ -10,7 +10,7 @@ const BESIDE_SETTINGS: [&str; 2] = ["SLUICE_CACHE", "SLUICE_SKIPS"];
 
 /// The names in a text between `before` and a quotation mark.
 fn names(path: &Path, before: &str) -> BTreeSet<String> {
-    let text = fs::read_to_string(path).unwrap();
+    let text = fs::read_to_string(path).expect("git lists files that are there");
     let named = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
     named.filter(|name| name.starts_with("SLUICE_") && !name.contains("SAMPLE")).map(str::to_owned).collect()
 }
