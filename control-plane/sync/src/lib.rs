@@ -10,6 +10,8 @@ mod source;
 mod stream;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod timing;
 
 pub use fleet::Fleet;

@@ -17,8 +17,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument as _, Span};
 
+use self::deltas::Deltas;
 pub(crate) use self::gate::{Gate, open_gate};
-use self::{deltas::Deltas, session::Caller};
+pub(crate) use self::session::Caller;
 use crate::{fleet::Fleet, source::Source};
 
 /// Messages that wait for a data node to read them; each has up to a mebibyte.

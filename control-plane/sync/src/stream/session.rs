@@ -175,7 +175,7 @@ struct Session<'a, S: Source, I> {
     held: Option<Revision>,
     /// What it was sent and has not answered.
     in_flight: Option<Revision>,
-    /// Whether it may lack something although nothing has changed here.
+    /// Whether it may lack something.
     is_unsure: bool,
     /// When it last said something.
     heard: Instant,
@@ -224,7 +224,7 @@ where
     async fn step(&mut self) -> Result<(), Ended> {
         let now = Instant::now();
         let waits = self.resync_from > now;
-        if self.in_flight.is_none() && !waits && (self.is_unsure || self.revisions.has_changed().unwrap_or(true)) {
+        if self.in_flight.is_none() && !waits && self.is_unsure {
             self.push().await?;
         }
         let timing = &self.shared.fleet.inner.timing;
@@ -238,6 +238,7 @@ where
                 Some(Err(_)) | None => Err(Ended::Left),
             },
             changed = self.revisions.changed(), if self.in_flight.is_none() && !waits => {
+                self.is_unsure = true;
                 changed.map_err(|_| Status::unavailable("this control node stops; try another").into())
             }
             () = sleep_until(self.resync_from), if waits => Ok(()),
@@ -248,6 +249,7 @@ where
 
     /// Sends what the data node lacks.
     async fn push(&mut self) -> Result<(), Ended> {
+        // Seen before it is read: what comes later wakes again.
         self.revisions.borrow_and_update();
         let source = &self.shared.fleet.inner.source;
         match self.shared.deltas.due(source, self.held.as_ref()).await? {

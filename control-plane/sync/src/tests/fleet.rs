@@ -1,0 +1,188 @@
+//! What the leader knows of the data nodes, and what waits for it.
+
+use std::time::Duration;
+
+use sluice_proto::{admin::WaitReply, model::Diagnostic, sync::Broken};
+
+use crate::{
+    Fleet,
+    testing::{Cluster, DataNode, Node, quick},
+    timing::Timing,
+};
+
+/// Longer than anything takes.
+const LONG: Duration = Duration::from_secs(20);
+/// For an answer that must not come.
+const SHORT: Duration = Duration::from_millis(100);
+
+fn states(reply: &WaitReply) -> Vec<(&str, &str)> {
+    reply.nodes.iter().map(|node| (node.node_id.as_str(), node.state.as_str())).collect()
+}
+
+/// Waits until a fleet lists this many data nodes of a state.
+async fn listed(fleet: &Fleet<Node>, state: &str, count: usize) {
+    let all = async {
+        while fleet.nodes().iter().filter(|line| line.state == state).count() != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, all).await.expect("the fleet hears of it");
+}
+
+#[tokio::test]
+async fn a_wait_ends_when_the_last_node_of_the_last_control_node_serves() {
+    let mut cluster = Cluster::start(3, quick());
+    let mut first = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let mut second = DataNode::serving(&cluster, &cluster.servers[2], "d2").await;
+    listed(&cluster.fleets[0], "serving", 2).await;
+    let number = cluster.change("p1");
+    let revision = cluster.revision(number);
+    first.moved().await;
+    first.applied().await;
+    second.moved().await;
+    let early = cluster.fleets[0].wait(revision.clone(), SHORT).await;
+    assert!(!early.served);
+    assert_eq!(states(&early), [("d1", "served"), ("d2", "waiting")]);
+    let fleet = cluster.fleets[0].clone();
+    let waiting = tokio::spawn(async move { fleet.wait(revision, LONG).await });
+    second.applied().await;
+    let reply = waiting.await.unwrap();
+    assert!(reply.served && reply.voters_not_heard.is_empty());
+    assert_eq!(states(&reply), [("d1", "served"), ("d2", "served")]);
+}
+
+#[tokio::test]
+async fn a_wait_needs_at_least_one_node_and_takes_the_first_that_comes() {
+    let cluster = Cluster::start(1, quick());
+    let none = cluster.fleets[0].wait(cluster.revision(0), SHORT).await;
+    assert!(!none.served && none.nodes.is_empty());
+    let fleet = cluster.fleets[0].clone();
+    let revision = cluster.revision(0);
+    let waiting = tokio::spawn(async move { fleet.wait(revision, LONG).await });
+    let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    assert!(waiting.await.unwrap().served);
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_is_dropped_from_the_wait() {
+    let mut cluster = Cluster::start(2, quick());
+    let mut stays = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let leaves = DataNode::serving(&cluster, &cluster.servers[1], "d2").await;
+    listed(&cluster.fleets[0], "serving", 2).await;
+    let number = cluster.change("p1");
+    stays.moved().await;
+    stays.applied().await;
+    let (fleet, revision) = (cluster.fleets[0].clone(), cluster.revision(number));
+    let waiting = tokio::spawn(async move { fleet.wait(revision, LONG).await });
+    drop(leaves);
+    let reply = waiting.await.unwrap();
+    assert!(reply.served);
+    assert_eq!(states(&reply), [("d1", "served"), ("d2", "gone")]);
+}
+
+#[tokio::test]
+async fn a_node_that_moves_to_another_control_node_is_waited_for() {
+    let timing = Timing { gone_after: LONG, ..quick() };
+    let mut cluster = Cluster::start(2, timing);
+    let moves = DataNode::serving(&cluster, &cluster.servers[1], "d1").await;
+    listed(&cluster.fleets[0], "serving", 1).await;
+    drop(moves);
+    listed(&cluster.fleets[0], "gone", 1).await;
+    let number = cluster.change("p1");
+    let early = cluster.fleets[0].wait(cluster.revision(number), SHORT).await;
+    assert_eq!((early.served, states(&early)), (false, vec![("d1", "waiting")]));
+    let _moved = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    assert!(cluster.fleets[0].wait(cluster.revision(number), LONG).await.served);
+}
+
+#[tokio::test]
+async fn a_broken_api_is_an_answer_with_its_reasons() {
+    let mut cluster = Cluster::start(1, quick());
+    let mut node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let number = cluster.change("p1");
+    node.moved().await;
+    let diagnostic = Diagnostic { at: "x".to_owned(), message: "no uri".to_owned(), ..Diagnostic::default() };
+    node.applied_with(vec![Broken { api_id: "a1".to_owned(), diagnostics: vec![diagnostic] }]).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(number), LONG).await;
+    assert_eq!((reply.served, states(&reply)), (false, vec![("d1", "broken")]));
+    assert_eq!(reply.nodes[0].diagnostics, ["api a1: x: no uri"]);
+    assert_eq!(cluster.fleets[0].nodes()[0].broken_apis, ["a1"]);
+}
+
+#[tokio::test]
+async fn a_leader_waits_for_every_voter_and_then_names_those_it_has_not_heard() {
+    let cluster = Cluster::start(3, quick());
+    let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    cluster.cut_off(3);
+    cluster.lead(1, 2);
+    let early = cluster.fleets[0].wait(cluster.revision(0), SHORT / 2).await;
+    assert!(!early.served && early.voters_not_heard.contains(&3));
+    let reply = cluster.fleets[0].wait(cluster.revision(0), LONG).await;
+    assert_eq!((reply.served, reply.voters_not_heard.as_slice()), (false, &[3][..]));
+    assert_eq!(states(&reply), [("d1", "served")]);
+}
+
+#[tokio::test]
+async fn a_voter_that_is_not_heard_does_not_matter_when_every_joined_node_is_elsewhere() {
+    let mut cluster = Cluster::start(3, quick());
+    cluster.join("d1");
+    let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    cluster.cut_off(3);
+    cluster.lead(1, 2);
+    let reply = cluster.fleets[0].wait(cluster.revision(0), LONG).await;
+    assert!(reply.served && reply.voters_not_heard.is_empty());
+    cluster.join("d2");
+    let reply = cluster.fleets[0].wait(cluster.revision(0), LONG).await;
+    assert_eq!((reply.served, reply.voters_not_heard.as_slice()), (false, &[3][..]));
+}
+
+#[tokio::test]
+async fn a_new_leader_learns_of_every_session() {
+    let mut cluster = Cluster::start(3, quick());
+    let mut first = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let mut second = DataNode::serving(&cluster, &cluster.servers[1], "d2").await;
+    listed(&cluster.fleets[0], "serving", 2).await;
+    cluster.lead(2, 2);
+    let reply = cluster.fleets[1].wait(cluster.revision(0), LONG).await;
+    assert!(reply.served && reply.nodes.len() == 2);
+    let number = cluster.change("p1");
+    for node in [&mut first, &mut second] {
+        node.moved().await;
+        node.applied().await;
+    }
+    assert!(cluster.fleets[1].wait(cluster.revision(number), LONG).await.served);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_lead_or_stops_to_answers_at_once() {
+    let cluster = Cluster::start(2, quick());
+    assert!(!cluster.fleets[1].wait(cluster.revision(0), LONG).await.served);
+    let (fleet, revision) = (cluster.fleets[0].clone(), cluster.revision(7));
+    let waiting = tokio::spawn(async move { fleet.wait(revision, Duration::from_secs(600)).await });
+    cluster.lead(2, 2);
+    assert!(!waiting.await.unwrap().served);
+}
+
+#[tokio::test]
+async fn the_sessions_of_a_control_node_that_falls_silent_are_gone() {
+    let timing = Timing { reporter_silence_max: Duration::from_millis(300), ..quick() };
+    let cluster = Cluster::start(2, timing);
+    let _node = DataNode::serving(&cluster, &cluster.servers[1], "d1").await;
+    listed(&cluster.fleets[0], "serving", 1).await;
+    cluster.cut_off(2);
+    listed(&cluster.fleets[0], "gone", 1).await;
+}
+
+#[tokio::test]
+async fn every_data_node_that_joined_is_listed() {
+    let mut cluster = Cluster::start(1, quick());
+    cluster.join("d1");
+    cluster.join("d2");
+    cluster.change("p1");
+    let _node = DataNode::serving(&cluster, &cluster.servers[0], "d2").await;
+    listed(&cluster.fleets[0], "serving", 1).await;
+    let lines = cluster.fleets[0].nodes();
+    let shown: Vec<_> = lines.iter().map(|line| (line.id.as_str(), line.state.as_str(), line.applied_number)).collect();
+    assert_eq!(shown, [("d1", "gone", 0), ("d2", "serving", 1)]);
+    assert_eq!(lines[1].address, "d2:8080");
+}
