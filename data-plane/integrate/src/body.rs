@@ -53,6 +53,9 @@ impl http_body::Body for Body {
             },
             Body::Streaming(download) => {
                 let frame = ready!(download.poll_frame(cx));
+                if let Some(Err(_)) = frame {
+                    download.backend.count_fault();
+                }
                 if frame.as_ref().is_none_or(|frame| frame.is_err()) || download.is_over() {
                     *body = Body::Empty;
                 }
@@ -259,7 +262,11 @@ impl Download {
     }
 
     fn end(&mut self) {
-        if let Some(conn) = self.conn.take() {
+        if let Some(mut conn) = self.conn.take() {
+            // What a long body was read into is not kept while the connection is idle.
+            if conn.buffer.is_empty() {
+                conn.buffer = BytesMut::new();
+            }
             put_back(&self.backend, conn, self.persistent);
         }
     }

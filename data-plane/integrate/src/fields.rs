@@ -29,15 +29,18 @@ pub(crate) enum RequestField {
     UserAgent,
     /// Passed; without it the gateway adds its own.
     TraceId,
+    /// Passed as one field: HTTP/2 splits it, and HTTP/1.1 has it once (RFC 9113, section 8.2.3).
+    Cookie,
 }
 
 /// Classifies a name that is in lower case, as `HeaderName` is.
 pub(crate) fn of_request(name: &str) -> RequestField {
-    use RequestField::{Accept, Connection, Dropped, ForwardedFor, Passed, TraceId, UserAgent};
+    use RequestField::{Accept, Connection, Cookie, Dropped, ForwardedFor, Passed, TraceId, UserAgent};
     match name.len() {
         2 if name == "te" => Dropped,
         4 if name == "host" => Dropped,
         6 if name == "accept" => Accept,
+        6 if name == "cookie" => Cookie,
         6 if name == "expect" || name == "server" => Dropped,
         7 if name == "trailer" || name == "upgrade" => Dropped,
         10 if name == "user-agent" => UserAgent,
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn each_request_field_has_its_class_and_its_reason() {
-        use RequestField::{Accept, Connection, Dropped, ForwardedFor, Passed, TraceId, UserAgent};
+        use RequestField::{Accept, Connection, Cookie, Dropped, ForwardedFor, Passed, TraceId, UserAgent};
         let cases = [
             ("connection", Connection, "RFC 9110, 7.6.1: about this connection, and names others that are"),
             ("keep-alive", Dropped, "RFC 9110, 7.6.1: about this connection, though not named in Connection"),
@@ -159,7 +162,7 @@ mod tests {
             ("accept-encoding", Passed, "RFC 9110, 12.5.3: of the content, which is not touched"),
             ("content-encoding", Passed, "RFC 9110, 8.4: of the content, which is not touched"),
             ("content-type", Passed, "RFC 9110, 8.3"),
-            ("cookie", Passed, "RFC 6265, 5.4"),
+            ("cookie", Cookie, "RFC 9113, 8.2.3: one field towards HTTP/1.1"),
             ("cache-control", Passed, "RFC 9111, 5.2: passed through by every cache and gateway"),
             ("x-api-key", Passed, "AWS"),
             ("date", Passed, "RFC 9110, 6.6.1: AWS remaps it in responses only"),

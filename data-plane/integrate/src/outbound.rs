@@ -112,24 +112,42 @@ fn write_fields(head: &mut Vec<u8>, proxy: &HttpProxy, call: &Call<'_>) {
             RequestField::Accept => had.accept = true,
             RequestField::UserAgent => had.user_agent = true,
             RequestField::TraceId => had.trace_id = true,
+            RequestField::Cookie => {
+                had.cookie |= !nominated.contains(name);
+                continue;
+            }
             RequestField::Passed => {}
         }
-        if nominated.iter().any(|nominated| nominated == name) || is_set(proxy, name) {
+        if nominated.contains(name) || is_set(proxy, name) {
             continue;
         }
         write_field(head, name.as_str(), value.as_bytes());
+    }
+    if had.cookie && !is_set(proxy, &http::header::COOKIE) {
+        write_cookies(head, call.headers);
     }
     write_mapped(head, proxy, call.values);
     write_defaults(head, proxy, call, had);
     write_forwarded(head, proxy, call);
 }
 
-/// Which of the fields that have a default the client sent.
+/// Which of the fields that need care afterwards the client sent.
 #[derive(Debug, Clone, Copy, Default)]
 struct Had {
     accept: bool,
     user_agent: bool,
     trace_id: bool,
+    cookie: bool,
+}
+
+fn write_cookies(head: &mut Vec<u8>, headers: &HeaderMap) {
+    let mut before: &[u8] = b"cookie: ";
+    for cookie in headers.get_all(http::header::COOKIE) {
+        head.extend_from_slice(before);
+        head.extend_from_slice(cookie.as_bytes());
+        before = b"; ";
+    }
+    head.extend_from_slice(b"\r\n");
 }
 
 /// Values of a multi-valued source are one field each.

@@ -137,6 +137,11 @@ impl Backend {
         }
     }
 
+    /// A body of this backend ended before its end.
+    pub(crate) fn count_fault(&self) {
+        add(&self.shared.counters.faults, 1);
+    }
+
     fn sweep(&self) {
         let counters = &self.shared.counters;
         self.idle.borrow_mut().retain_mut(|conn| {

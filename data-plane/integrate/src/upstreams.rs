@@ -123,7 +123,7 @@ impl Core {
         let mut conn = self.dialer.dial(backend).await?;
         match conn.exchange(upload, asked, head_bytes_max).await {
             Ok(head) => Ok((conn, head)),
-            Err(failed) => Err(failed.fault),
+            Err(failed) => Err(Fault { retry: retry(upload), ..failed.fault }),
         }
     }
 }
@@ -140,15 +140,20 @@ fn give_up_or_rewind(method: &Method, upload: &mut Upload, failed: Failed, reuse
             upload.rewind();
             Ok(())
         }
-        Verdict::GiveUp => Err(failed.fault),
+        Verdict::GiveUp => Err(Fault { retry: retry(upload), ..failed.fault }),
     }
+}
+
+/// Whether anything of the request has left.
+fn retry(upload: &Upload) -> Retry {
+    if upload.written() == 0 { Retry::Safe } else { Retry::Unsafe }
 }
 
 fn out_of_time(upload: &Upload) -> Fault {
     if upload.waits_for_client() {
         Fault::new(FaultKind::ClientStalled, "client did not send its request body within the integration's time")
     } else {
-        let retry = if upload.written() == 0 { Retry::Safe } else { Retry::Unsafe };
-        Fault { kind: FaultKind::Timeout, retry, detail: "no response head within the integration's time".into() }
+        let detail = "no response head within the integration's time".into();
+        Fault { kind: FaultKind::Timeout, retry: retry(upload), detail }
     }
 }

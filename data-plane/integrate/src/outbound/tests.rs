@@ -115,8 +115,7 @@ fn what_the_client_sent_stands_before_defaults_and_chains_grow() {
     let expected = [
         "GET / HTTP/1.1",
         "accept: text/html",
-        "cookie: a=1",
-        "cookie: b=2",
+        "cookie: a=1; b=2",
         "host: backend:8080",
         "user-agent: curl/8",
         "x-amzn-apigateway-api-id: abc123",

@@ -63,7 +63,7 @@ fn a_body_that_stops_is_a_fault() {
             };
             let (answer, ()) = tokio::join!(async { text(get(&upstreams, &proxy).await).await }, serve);
             assert_eq!(answer, Err(FaultKind::Stalled), "{framing}");
-            assert_eq!(upstreams.counters().open.get(), 0, "{framing}");
+            assert_eq!((upstreams.counters().open.get(), upstreams.counters().faults.get()), (0, 1), "{framing}");
         }
     });
 }
