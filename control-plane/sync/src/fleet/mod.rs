@@ -21,17 +21,22 @@ use sluice_proto::{
 };
 use sluice_raft::Raft;
 use tokio::{sync::watch, time::Instant};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 pub(crate) use own::{Own, Registered};
 
 use self::merged::Merged;
 use crate::{source::Source, stream::Gate, timing::Timing};
 
-/// The fleet as one control node knows it. Clones share it.
+/// The fleet as one control node knows it. Clones share it; when the last is dropped, its tasks and all streams end.
 #[derive(Clone)]
 pub struct Fleet<S: Source = Raft> {
     pub(crate) inner: Arc<Inner<S>>,
+    /// Stops what runs when the last is dropped. Its own tasks hold none.
+    _guard: Option<Arc<DropGuard>>,
 }
 
 pub(crate) struct Inner<S> {
@@ -70,11 +75,17 @@ impl<S: Source> Fleet<S> {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let fleet = Self { inner: Arc::new(inner) };
-        let stop = &fleet.inner.stop;
-        fleet.inner.tasks.spawn(stop.clone().run_until_cancelled_owned(report::run(fleet.clone())));
-        fleet.inner.tasks.spawn(stop.clone().run_until_cancelled_owned(crate::stream::open_gate(fleet.clone())));
+        let guard = Arc::new(inner.stop.clone().drop_guard());
+        let fleet = Self { inner: Arc::new(inner), _guard: Some(guard) };
+        let Inner { stop, tasks, .. } = &*fleet.inner;
+        tasks.spawn(stop.clone().run_until_cancelled_owned(report::run(fleet.for_task())));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(crate::stream::open_gate(fleet.for_task())));
         fleet
+    }
+
+    /// The same for a task of its own, which does not keep it running.
+    pub(crate) fn for_task(&self) -> Self {
+        Self { inner: self.inner.clone(), _guard: None }
     }
 
     /// Ends all streams, telling data nodes to go elsewhere, and waits until they have ended.

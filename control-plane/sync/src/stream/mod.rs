@@ -2,6 +2,7 @@
 
 mod deltas;
 mod gate;
+mod greeting;
 mod session;
 mod snapshot;
 
@@ -57,7 +58,7 @@ impl<S: Source> std::fmt::Debug for SyncServer<S> {
 }
 
 impl<S: Source> SyncServer<S> {
-    /// Streams from `fleet`'s state; they end when the fleet stops. `sealer` opens the key by which data nodes find API
+    /// Streams from `fleet`'s state; they end when the fleet stops or its last handle is dropped. `sealer` opens the key by which data nodes find API
     /// keys.
     pub fn new(fleet: Fleet<S>, sealer: Sealer, metrics: &Metrics) -> Self {
         let meters = Meters {
@@ -68,7 +69,7 @@ impl<S: Source> SyncServer<S> {
             snapshot_bytes: metrics.counter(&metric::SYNC_SENT_BYTES, &["snapshot"]),
         };
         let shared = Shared {
-            fleet,
+            fleet: fleet.for_task(),
             sealer,
             lookup_key: OnceCell::new(),
             deltas: Deltas::default(),

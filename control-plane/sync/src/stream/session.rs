@@ -3,14 +3,11 @@
 //! Promise: one delta in flight, and the next spans all that happened meanwhile; within a generation never a smaller
 //! number than the data node holds; a digest goes out every second. Absent: who else streams (`fleet`).
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use prost::Message;
 use sluice_model::Revision;
-use sluice_proto::sync::{Applied, Beat, Behind, FromControl, FromData, Hello, Welcome, from_control, from_data};
+use sluice_proto::sync::{Applied, Beat, Behind, FromControl, FromData, Welcome, from_control, from_data};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
@@ -19,7 +16,12 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 use tracing::{info, warn};
 
-use super::{Shared, deltas::Due, gate, snapshot};
+use super::{
+    Shared,
+    deltas::Due,
+    greeting::{greet, still_behind, wall_ms},
+    snapshot,
+};
 use crate::{fleet::Registered, source::Source};
 
 /// Who has opened a stream, as the connection says.
@@ -54,7 +56,7 @@ where
 }
 
 /// How a stream ended.
-enum Ended {
+pub(super) enum Ended {
     /// The data node has ended it, or was told why it ends.
     Left,
     Refused(Status),
@@ -71,13 +73,7 @@ where
     S: Source,
     I: Stream<Item = Result<FromData, Status>> + Send + Unpin,
 {
-    let greeted = async {
-        let hello = hello(shared, &mut incoming, caller).await?;
-        gate::pass(&shared.fleet).await?;
-        of_this_cluster(shared, &hello)?;
-        Ok::<_, Ended>(hello)
-    };
-    let hello = match greeted.await {
+    let hello = match greet(shared, &mut incoming, caller).await {
         Ok(hello) => hello,
         Err(ended) => return ended,
     };
@@ -113,55 +109,6 @@ where
     let ended = session.run().await;
     shared.meters.sessions.set(inner.own.len() as f64);
     ended
-}
-
-async fn hello<S, I>(shared: &Shared<S>, incoming: &mut I, caller: &Caller) -> Result<Hello, Ended>
-where
-    S: Source,
-    I: Stream<Item = Result<FromData, Status>> + Send + Unpin,
-{
-    let first = timeout(shared.fleet.inner.timing.hello_max, incoming.next()).await;
-    let hello = match first {
-        Ok(Some(Ok(FromData { kind: Some(from_data::Kind::Hello(hello)) }))) => hello,
-        Ok(Some(Ok(_))) => return Err(Status::invalid_argument("expected a hello first, found another message").into()),
-        Ok(Some(Err(_)) | None) => return Err(Ended::Left),
-        Err(_) => return Err(Status::deadline_exceeded("expected a hello, found nothing in time").into()),
-    };
-    if hello.node_id != caller.node_id {
-        let message = format!("expected the hello of node {}, found that of {}", caller.node_id, hello.node_id);
-        return Err(Status::permission_denied(message).into());
-    }
-    Ok(hello)
-}
-
-/// A node of another cluster would take this one's configuration for its own.
-fn of_this_cluster<S: Source>(shared: &Shared<S>, hello: &Hello) -> Result<(), Status> {
-    let cluster = shared.fleet.inner.source.view().cluster();
-    let cluster_id = cluster.ok_or_else(|| Status::unavailable("the cluster is not founded yet"))?.cluster_id;
-    if hello.cluster_id == cluster_id {
-        return Ok(());
-    }
-    let message = format!("expected a node of cluster {cluster_id}, found one of {}", hello.cluster_id);
-    Err(Status::failed_precondition(message))
-}
-
-/// Waits a while for this node to come to what the data node holds; where it stands, when it does not.
-async fn still_behind<S: Source>(
-    shared: &Shared<S>,
-    revisions: &mut watch::Receiver<u64>,
-    held: Option<&Revision>,
-) -> Option<Revision> {
-    let inner = &shared.fleet.inner;
-    let held = held?;
-    let now = inner.source.view().revision();
-    if !now.same_generation(held) || held.number <= now.number {
-        return None;
-    }
-    let reached = revisions.wait_for(|number| *number >= held.number);
-    match timeout(inner.timing.behind_max, reached).await {
-        Ok(Ok(_)) => None,
-        _ => Some(inner.source.view().revision()),
-    }
 }
 
 struct Session<'a, S: Source, I> {
@@ -359,10 +306,4 @@ where
             Err(_) => Err(Status::deadline_exceeded("the data node does not read").into()),
         }
     }
-}
-
-/// For people who look at the fleet; compared with nothing.
-fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

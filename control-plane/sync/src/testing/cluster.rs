@@ -136,6 +136,12 @@ impl Cluster {
         self.nodes[0].inner.network.cut_off.lock().unwrap().insert(raft_id);
     }
 
+    /// Drops every handle of every fleet.
+    pub(crate) fn forget_fleets(&mut self) {
+        self.nodes[0].inner.network.fleets.lock().unwrap().clear();
+        self.fleets.clear();
+    }
+
     pub(crate) fn revision(&self, number: u64) -> sluice_proto::model::Revision {
         let generation = self.nodes[0].view().revision().generation.to_string();
         sluice_proto::model::Revision { generation, number }

@@ -217,3 +217,11 @@ async fn a_control_node_that_stops_sends_its_nodes_elsewhere() {
     cluster.fleets[0].stop().await;
     assert_eq!(node.next().await.unwrap_err().unwrap().code(), Code::Unavailable);
 }
+
+#[tokio::test]
+async fn the_streams_of_a_control_node_end_with_its_last_handle() {
+    let mut cluster = Cluster::start(1, quick());
+    let mut node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    cluster.forget_fleets();
+    assert_eq!(node.next().await.unwrap_err().unwrap().code(), Code::Unavailable);
+}
