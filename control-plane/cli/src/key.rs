@@ -20,7 +20,7 @@ use crate::{
     noun::Noun,
     output::revision_json,
     session::{Session, ShowValue, new_request_id},
-    table::{column, time},
+    table::{column, or, time},
     upload,
 };
 
@@ -31,7 +31,7 @@ pub(crate) const KEY: Noun = Noun {
     columns: &[
         column("ID", "id"),
         column("NAME", "name"),
-        column("ENABLED", "enabled"),
+        or("ENABLED", "enabled", "true"),
         time("CREATED", "createdDate"),
         column("DESCRIPTION", "description"),
     ],

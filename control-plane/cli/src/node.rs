@@ -63,7 +63,7 @@ impl Command {
             Self::List { role, page } => {
                 pages(session, &COLUMNS, &page, async |page_size, page_token| {
                     let role = role.map(Role::name);
-                    let reply = list(session, ListNodesRequest { role, page_size, page_token }).await?;
+                    let reply = list_nodes(session, ListNodesRequest { role, page_size, page_token }).await?;
                     Ok((reply.items.iter().map(node_json).collect(), reply.next_page_token))
                 })
                 .await
@@ -73,7 +73,8 @@ impl Command {
     }
 }
 
-async fn list(session: &Session, message: ListNodesRequest) -> Result<ListNodesReply, Failure> {
+/// One page of the nodes.
+pub(crate) async fn list_nodes(session: &Session, message: ListNodesRequest) -> Result<ListNodesReply, Failure> {
     session
         .client
         .call(session.timeout, message, async |channel, request| FleetClient::new(channel).list_nodes(request).await)
@@ -84,7 +85,7 @@ async fn get(session: &Session, named: &str) -> Result<(), Failure> {
     let mut found = Vec::new();
     let mut page_token = None;
     loop {
-        let reply = list(session, ListNodesRequest { role: None, page_size: None, page_token }).await?;
+        let reply = list_nodes(session, ListNodesRequest { role: None, page_size: None, page_token }).await?;
         found.extend(reply.items.into_iter().filter(|node| node.id == named || node.address == named));
         if reply.next_page_token.is_empty() {
             break;

@@ -13,6 +13,9 @@ use crate::{
     table::{self, Column},
 };
 
+/// Warnings that people are shown; a page of them hides what matters.
+const WARNINGS_SHOWN: usize = 12;
+
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -115,8 +118,11 @@ impl Output {
 
     /// Warnings, for people; scripts find them in the answer.
     pub(crate) fn warnings(self, diagnostics: &[Diagnostic]) {
-        for diagnostic in diagnostics {
+        for diagnostic in diagnostics.iter().take(WARNINGS_SHOWN) {
             self.note(&diagnostic_text(diagnostic));
+        }
+        if let Some(more) = diagnostics.len().checked_sub(WARNINGS_SHOWN).filter(|more| *more > 0) {
+            self.note(&format!("and {more} more warnings; -o json lists all"));
         }
     }
 

@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     key::KEY,
     noun::Noun,
+    output::Changed,
     rate::{Limit, parse_burst, parse_rate},
     session::{Session, ShowValue},
     table::{column, count},
@@ -33,7 +34,7 @@ pub(crate) const PLAN: Noun = Noun {
         column("DESCRIPTION", "description"),
     ],
 };
-const PLAN_KEY: Noun = Noun { kind: Kind::UsagePlanKey, word: "key of plan", id_chars: None, columns: &[] };
+const PLAN_KEY: Noun = Noun { kind: Kind::UsagePlanKey, word: "membership", id_chars: None, columns: &[] };
 
 /// Limits of a plan, or of one method within it.
 #[derive(Debug, Clone, Copy, Args)]
@@ -184,7 +185,9 @@ impl Command {
                 let key_id = session.id_of(&KEY, &key).await?;
                 let member = UsagePlanKey { plan_id, key_id, ..UsagePlanKey::default() };
                 let reply = PLAN_KEY.put_new(session, document::Kind::UsagePlanKey(member)).await?;
-                PLAN_KEY.print_changed(session, "added", reply);
+                let what = format!("key {key} to plan {plan}");
+                let document = reply.results.first().map(stored_json).unwrap_or_default();
+                session.output.changed(Changed { verb: "added", what, document, revision: reply.revision });
                 Ok(())
             }
             Self::RemoveKey { plan, key, consent } => {

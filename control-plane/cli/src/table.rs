@@ -24,6 +24,8 @@ enum Show {
     Time,
     /// How many there are.
     Count,
+    /// What an absent field means.
+    Or(&'static str),
 }
 
 /// A column that shows a field as it is.
@@ -34,6 +36,11 @@ pub(crate) const fn column(title: &'static str, path: &'static str) -> Column {
 /// A column that shows seconds since the epoch as a date.
 pub(crate) const fn time(title: &'static str, path: &'static str) -> Column {
     Column { title, path, show: Show::Time }
+}
+
+/// A column that shows `absent` where the field is left out.
+pub(crate) const fn or(title: &'static str, path: &'static str, absent: &'static str) -> Column {
+    Column { title, path, show: Show::Or(absent) }
 }
 
 /// A column that shows how many elements a list has.
@@ -79,9 +86,10 @@ fn cell(column: &Column, item: &Value) -> String {
     let found = column.path.split('.').try_fold(item, |value, name| value.get(name));
     match (column.show, found) {
         (Show::Count, found) => found.and_then(Value::as_array).map_or(0, Vec::len).to_string(),
-        (_, None | Some(Value::Null)) => "-".to_owned(),
+        (Show::Or(absent), None | Some(Value::Null)) => absent.to_owned(),
+        (Show::Plain | Show::Time, None | Some(Value::Null)) => "-".to_owned(),
         (Show::Time, Some(value)) => value.as_i64().map_or_else(|| plain_text(value), utc),
-        (Show::Plain, Some(value)) => plain_text(value),
+        (Show::Plain | Show::Or(_), Some(value)) => plain_text(value),
     }
 }
 

@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
+use sluice_proto::admin::ListNodesRequest;
 use tokio::{
     net::TcpStream,
     task::JoinSet,
@@ -11,7 +12,7 @@ use tokio::{
 };
 
 use super::layout::Layout;
-use crate::{cluster::ask_status, failure::Failure, session::Session};
+use crate::{cluster::ask_status, failure::Failure, node::list_nodes, session::Session};
 
 /// How long a cluster may take to serve: generous, for a machine that does other things too.
 const START: Duration = Duration::from_secs(120);
@@ -21,16 +22,17 @@ const QUESTION: Duration = Duration::from_secs(2);
 
 /// Waits until the cluster has `voters` control nodes.
 pub(super) async fn control(session: &Session, voters: usize) -> Result<(), Failure> {
-    until("the control nodes agree", async || is_status(session, voters, 0).await).await
+    until("the control nodes agree", async || has_voters(session, voters).await).await
 }
 
-/// Waits until every node says that it is ready, and the leader that every data node is current.
+/// Waits until every node says that it is ready, and the leader that every data node serves.
 pub(super) async fn all(session: &Session, layout: &Layout) -> Result<(), Failure> {
     let (voters, data_nodes) = layout.counts();
     for port in layout.readiness_ports() {
         until(&format!("the node with port {port} is ready"), async || is_ready(port).await).await?;
     }
-    until("every data node serves", async || is_status(session, voters, data_nodes).await).await
+    control(session, voters).await?;
+    until("every data node serves", async || has_serving(session, data_nodes).await).await
 }
 
 async fn until(what: &str, condition: impl AsyncFn() -> bool) -> Result<(), Failure> {
@@ -42,10 +44,17 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) -> Result<(), Fail
     reached.await.map_err(|_| Failure::failed(format!("gave up after {} s waiting until {what}", START.as_secs())))
 }
 
-async fn is_status(session: &Session, voters: usize, data_nodes: usize) -> bool {
+async fn has_voters(session: &Session, voters: usize) -> bool {
     let Ok(status) = ask_status(session, false).await else { return false };
     let found = status.members.iter().filter(|member| member.state == "voter" || member.state == "leader").count();
-    found >= voters && status.data_nodes_current as usize >= data_nodes
+    found >= voters
+}
+
+/// Asked of the leader, which alone knows the sessions of all control nodes.
+async fn has_serving(session: &Session, data_nodes: usize) -> bool {
+    let message = ListNodesRequest { role: Some("data".to_owned()), page_size: Some(500), page_token: None };
+    let Ok(reply) = list_nodes(session, message).await else { return false };
+    reply.items.iter().filter(|node| node.state == "serving").count() >= data_nodes
 }
 
 /// Whether `/readyz` on this port of loopback answers 200.
