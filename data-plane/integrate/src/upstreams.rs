@@ -57,9 +57,9 @@ impl Upstreams {
             let mut ticks = interval(SWEEP_EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                let now = ticks.tick().await;
+                ticks.tick().await;
                 let Some(core) = weak.upgrade() else { break };
-                core.pool.sweep(now);
+                core.pool.sweep(Instant::now());
             }
         });
         Self(core)

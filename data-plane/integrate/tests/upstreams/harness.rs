@@ -1,7 +1,6 @@
 //! A backend that does what a test says, byte by byte, and a core that calls it.
 //!
-//! Time is paused: it moves to the next timer only when no task can run and no byte is under way on loopback, so that a
-//! timeout costs nothing and a slow machine changes nothing.
+//! The clock stands still until a test moves it, so that no timer can fire because a machine is slow.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,10 +20,24 @@ use sluice_integrate::{
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Runs a test as a core runs: one thread, with local tasks.
+/// Runs a test as a core runs: one thread, with local tasks. The clock stands still.
 pub(crate) fn on_a_core(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    // A paused clock moves by itself when all tasks wait, also when bytes are under way; not while a blocking task runs.
+    let (ended, wait) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || wait.recv());
     tokio::task::LocalSet::new().block_on(&runtime, test);
+    drop(ended);
+}
+
+/// Moves the clock, a little at a time, until `future` is there.
+pub(crate) async fn passing_time<T>(future: impl Future<Output = T>) -> T {
+    let passing = async {
+        loop {
+            tokio::time::advance(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::select! { biased; done = future => done, () = passing => unreachable!("it passes for ever") }
 }
 
 /// A listening backend.
@@ -51,6 +64,22 @@ impl Backend {
 pub(crate) struct Peer<S> {
     stream: S,
     read: Vec<u8>,
+}
+
+impl Peer<TcpStream> {
+    /// Waits until what was sent lies in the gateway's socket, unread.
+    pub(crate) async fn delivered(&self) {
+        let ends = [self.stream.peer_addr(), self.stream.local_addr()].map(|end| end.unwrap().port());
+        let sockets = || std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let port = |address: &str| u16::from_str_radix(address.split_once(':').unwrap().1, 16).unwrap();
+        let unread = |line: &str| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            [port(columns[1]), port(columns[2])] == ends && !columns[4].ends_with(":00000000")
+        };
+        while !sockets().lines().skip(1).any(unread) {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {

@@ -6,8 +6,11 @@ use bytes::Bytes;
 use http::Method;
 use sluice_integrate::{FaultKind, RequestBody, UpstreamSettings};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
 
-use crate::harness::{Backend, call, client_body, get, on_a_core, proxy, text, upstreams, upstreams_with};
+use crate::harness::{
+    Backend, call, client_body, get, on_a_core, passing_time, proxy, text, upstreams, upstreams_with,
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -96,10 +99,13 @@ fn idle_connections_are_closed_after_their_time() {
         let serve = async {
             let mut peer = backend.accept().await;
             peer.answer(OK).await;
-            peer.closed().await;
+            peer
         };
-        let ask = async { assert_eq!(text(get(&upstreams, &proxy).await).await, hi()) };
-        tokio::join!(serve, ask);
+        let (answer, mut peer) = tokio::join!(get(&upstreams, &proxy), serve);
+        assert_eq!(text(answer).await, hi());
+        let started = Instant::now();
+        passing_time(peer.closed()).await;
+        assert!(started.elapsed() > Duration::from_secs(10));
         let counters = upstreams.counters();
         assert_eq!((counters.open.get(), counters.idle.get(), counters.expired.get()), (0, 0, 1));
     });
@@ -121,7 +127,7 @@ fn a_connection_that_the_backend_closed_while_idle_is_not_used() {
             assert_eq!(text(answer).await, hi(), "round {round}");
             drop(peer);
             while upstreams.counters().idle.get() > 0 {
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::advance(Duration::from_secs(1)).await;
             }
         }
         assert_eq!((upstreams.counters().expired.get(), upstreams.counters().retried.get()), (2, 0));
@@ -142,7 +148,7 @@ fn a_connection_on_which_the_backend_spoke_while_idle_is_not_used() {
         assert_eq!(text(answer).await, hi());
         peer.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n").await;
         while upstreams.counters().idle.get() > 0 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
         }
         let (answer, ()) = tokio::join!(get(&upstreams, &proxy), async {
             backend.accept().await.answer(OK).await;

@@ -9,7 +9,9 @@ use sluice_integrate::{FaultKind, RequestBody, Retry, UpstreamSettings};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
-use crate::harness::{Backend, call, client_body, get, on_a_core, proxy, text, upstreams, upstreams_with};
+use crate::harness::{
+    Backend, call, client_body, get, on_a_core, passing_time, proxy, text, upstreams, upstreams_with,
+};
 
 #[test]
 fn a_response_head_has_the_integrations_time() {
@@ -23,12 +25,14 @@ fn a_response_head_has_the_integrations_time() {
             let serve = async {
                 let mut peer = backend.accept().await;
                 peer.answer(partly).await;
-                peer.closed().await;
+                passing_time(peer.closed()).await;
             };
-            let (answer, ()) = tokio::join!(get(&upstreams, &proxy), serve);
-            let fault = answer.unwrap_err();
-            assert_eq!((fault.kind, fault.retry), (FaultKind::Timeout, Retry::Unsafe), "{partly:?}");
-            assert!(started.elapsed() >= proxy.timeout && started.elapsed() < proxy.timeout * 2);
+            let ask = async {
+                let fault = get(&upstreams, &proxy).await.unwrap_err();
+                assert_eq!((fault.kind, fault.retry), (FaultKind::Timeout, Retry::Unsafe), "{partly:?}");
+                assert!(started.elapsed() >= proxy.timeout);
+            };
+            tokio::join!(ask, serve);
             assert_eq!(upstreams.counters().open.get(), 0);
         }
     });
@@ -42,11 +46,12 @@ fn the_integrations_time_ends_with_the_head() {
         let serve = async {
             let mut peer = backend.accept().await;
             peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh").await;
-            tokio::time::sleep(proxy.timeout * 3).await;
-            peer.send("i").await;
+            peer
         };
-        let (answer, ()) = tokio::join!(async { text(get(&upstreams, &proxy).await).await }, serve);
-        assert_eq!(answer, Ok((200, "hi".to_owned())));
+        let (answer, mut peer) = tokio::join!(get(&upstreams, &proxy), serve);
+        tokio::time::advance(proxy.timeout * 3).await;
+        peer.send("i").await;
+        assert_eq!(text(answer).await, Ok((200, "hi".to_owned())));
     });
 }
 
@@ -59,13 +64,21 @@ fn a_body_that_stops_is_a_fault() {
             let serve = async {
                 let mut peer = backend.accept().await;
                 peer.answer(&format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n2\r\nhi")).await;
-                peer.closed().await;
+                peer
             };
-            let (answer, ()) = tokio::join!(async { text(get(&upstreams, &proxy).await).await }, serve);
-            assert_eq!(answer, Err(FaultKind::Stalled), "{framing}");
+            let (answer, mut peer) = tokio::join!(get(&upstreams, &proxy), serve);
+            assert_eq!(passing_time(text(answer)).await, Err(FaultKind::Stalled), "{framing}");
+            peer.closed().await;
             assert_eq!((upstreams.counters().open.get(), upstreams.counters().faults.get()), (0, 1), "{framing}");
         }
     });
+}
+
+/// Asks for the next frame, and does not wait for it.
+macro_rules! asked {
+    ($frame:ident) => {
+        assert!($frame.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    };
 }
 
 #[test]
@@ -73,17 +86,21 @@ fn a_body_may_take_long_while_it_moves() {
     on_a_core(async {
         let backend = Backend::start().await;
         let (upstreams, proxy) = (upstreams(), proxy(backend.port));
-        let pause = UpstreamSettings::default().body_stall * 3 / 4;
         let serve = async {
             let mut peer = backend.accept().await;
             peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n").await;
-            for _ in 0..6 {
-                tokio::time::sleep(pause).await;
-                peer.send("x").await;
-            }
+            peer
         };
-        let (answer, ()) = tokio::join!(async { text(get(&upstreams, &proxy).await).await }, serve);
-        assert_eq!(answer, Ok((200, "xxxxxx".to_owned())));
+        let (answer, mut peer) = tokio::join!(get(&upstreams, &proxy), serve);
+        let mut body = answer.unwrap().body;
+        for _ in 0..6 {
+            let mut frame = std::pin::pin!(body.frame());
+            asked!(frame);
+            tokio::time::advance(UpstreamSettings::default().body_stall * 3 / 4).await;
+            peer.send("x").await;
+            assert_eq!(frame.await.unwrap().unwrap().into_data().unwrap(), "x");
+        }
+        assert!(body.frame().await.is_none());
     });
 }
 
@@ -102,9 +119,10 @@ fn a_client_that_reads_slowly_does_not_make_the_backend_stall() {
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
         // The client asks for more, the backend sends it, and the client takes it only much later.
         let mut frame = std::pin::pin!(body.frame());
-        assert!(frame.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        asked!(frame);
         peer.send("bc").await;
-        tokio::time::sleep(UpstreamSettings::default().body_stall * 2).await;
+        peer.delivered().await;
+        passing_time(tokio::time::sleep(UpstreamSettings::default().body_stall * 2)).await;
         assert_eq!(frame.await.unwrap().unwrap().into_data().unwrap(), "bc");
     });
 }
@@ -116,20 +134,24 @@ fn a_client_that_stops_sending_is_told_from_a_slow_backend() {
         let (upstreams, proxy) = (upstreams(), proxy(backend.port));
         let (incoming, _client) = client_body("content-length: 4").await;
         let body = RequestBody::stream(incoming, 4).unwrap();
-        let serve = async { backend.accept().await.closed().await };
-        let (answer, _) = tokio::join!(call(&upstreams, &proxy, Method::POST, body), serve);
-        assert_eq!(answer.unwrap_err().kind, FaultKind::ClientStalled);
+        let serve = async {
+            let mut peer = backend.accept().await;
+            peer.head().await;
+            passing_time(peer.closed()).await;
+        };
+        let (answer, ()) =
+            tokio::join!(async { text(call(&upstreams, &proxy, Method::POST, body).await).await }, serve);
+        assert_eq!(answer, Err(FaultKind::ClientStalled));
 
         let (incoming, _client) = client_body("content-length: 4").await;
         let body = RequestBody::stream(incoming, 4).unwrap();
         let serve = async {
             let mut peer = backend.accept().await;
             peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
-            peer.closed().await;
+            peer
         };
-        let (answer, ()) =
-            tokio::join!(async { text(call(&upstreams, &proxy, Method::POST, body).await).await }, serve);
-        assert_eq!(answer, Err(FaultKind::ClientStalled), "after an early answer");
+        let (answer, _peer) = tokio::join!(call(&upstreams, &proxy, Method::POST, body), serve);
+        assert_eq!(passing_time(text(answer)).await, Err(FaultKind::ClientStalled), "after an early answer");
     });
 }
 
@@ -140,18 +162,15 @@ fn connecting_has_a_time_of_its_own() {
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(0).unwrap();
         let address = listener.local_addr().unwrap();
-        // Fills the queue, so that further connections get no answer.
-        let mut waiting = Vec::new();
-        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(address)).await {
-            waiting.push(stream);
-        }
-        let upstreams =
-            upstreams_with(UpstreamSettings { connect_within: Duration::from_secs(2), ..Default::default() });
-        let fault = get(&upstreams, &proxy(address.port())).await.unwrap_err();
+        // Fills the queue, so that the next connection gets no answer.
+        let _waiting = TcpStream::connect(address).await.unwrap();
+        let settings = UpstreamSettings { connect_within: Duration::from_secs(2), ..Default::default() };
+        let upstreams = upstreams_with(settings);
+        let fault = passing_time(get(&upstreams, &proxy(address.port()))).await.unwrap_err();
         assert_eq!((fault.kind, fault.retry), (FaultKind::Connect, Retry::Safe));
         let mut short = proxy(address.port());
         short.timeout = Duration::from_millis(100);
-        let fault = get(&upstreams, &short).await.unwrap_err();
+        let fault = passing_time(get(&upstreams, &short)).await.unwrap_err();
         assert_eq!((fault.kind, fault.retry), (FaultKind::Timeout, Retry::Safe), "the integration's time is shorter");
         assert_eq!(upstreams.counters().open.get(), 0);
     });

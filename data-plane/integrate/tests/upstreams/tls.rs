@@ -101,10 +101,7 @@ fn acceptor(shown: (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)) -> Tl
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
-    let (stream, _) = listener.accept().await.unwrap();
-    // Without it the second segment waits for an acknowledgement, and paused time does not wait.
-    stream.set_nodelay(true).unwrap();
-    stream
+    listener.accept().await.unwrap().0
 }
 
 /// A file in the test's folder, removed when dropped.
