@@ -35,7 +35,7 @@ impl DataNode {
             }
             None => Command::new(program("sluice-data")),
         };
-        command.args(["--control", control, "--traffic-cores", "1", "--drain-delay", "0s"]);
+        command.args(["--control", control, "--cores", "1", "--drain-delay", "0s"]);
         command.args(["--listen-http", &address.to_string(), "--listen-operations", &operations.to_string()]);
         command.arg("--data-dir").arg(data_dir);
         let log = data_dir.with_extension("log");

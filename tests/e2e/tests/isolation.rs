@@ -109,7 +109,7 @@ impl Lab {
 
     async fn operator_files(&self) -> Trust {
         let node = self.node_dir(0);
-        let trust = Trust { token: node.join("operator.token"), ca: node.join("ca.pem") };
+        let trust = Trust { token: node.join("operator.token"), ca: node.join("identity/ca.pem") };
         eventually("the bootstrap leaves the operator's token and the CA", || async {
             if trust.token.is_file() && trust.ca.is_file() { Ok(()) } else { Err(listing(&node)) }
         })
