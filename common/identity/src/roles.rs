@@ -17,6 +17,10 @@ pub enum Runs {
     Peer,
 }
 
+/// Metadata of a call that wants the answer of the node it reaches, whoever leads: how a node without a leader is asked
+/// for what it knows.
+pub const LOCAL_METADATA: &str = "x-sluice-local";
+
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Method {
@@ -46,7 +50,7 @@ pub const METHODS: &[Method] = &[
     row("/sluice.admin.v1.Keys/ImportCsv", OPERATOR, Runs::Local),
     row("/sluice.admin.v1.Fleet/Wait", OPERATOR, Runs::Leader),
     row("/sluice.admin.v1.Fleet/ListNodes", OPERATOR, Runs::Leader),
-    row("/sluice.admin.v1.Cluster/Status", OPERATOR, Runs::Local),
+    row("/sluice.admin.v1.Cluster/Status", OPERATOR, Runs::Leader),
     row("/sluice.admin.v1.Cluster/CreateToken", OPERATOR, Runs::Leader),
     row("/sluice.admin.v1.Cluster/ListTokens", OPERATOR, Runs::Local),
     row("/sluice.admin.v1.Cluster/RevokeToken", OPERATOR, Runs::Leader),

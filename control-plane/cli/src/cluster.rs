@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use sluice_proto::admin::{
     CreateTokenRequest, ListTokensRequest, Member, RevokeTokenRequest, StatusReply, StatusRequest, TokenLine,
 };
+use sluice_identity::roles::LOCAL_METADATA;
 use sluice_rpc::admin::cluster_client::ClusterClient;
+use tonic::metadata::MetadataValue;
 
 use crate::{
     args::{Consent, Page},
@@ -92,7 +94,12 @@ pub(crate) async fn ask_status(session: &Session, stale: bool) -> Result<StatusR
     let message = StatusRequest { stale };
     session
         .client
-        .call(session.timeout, message, async |channel, request| ClusterClient::new(channel).status(request).await)
+        .call(session.timeout, message, async |channel, mut request| {
+            if stale {
+                request.metadata_mut().insert(LOCAL_METADATA, MetadataValue::from_static("1"));
+            }
+            ClusterClient::new(channel).status(request).await
+        })
         .await
 }
 
@@ -131,7 +138,7 @@ fn member_json(member: &Member) -> Value {
         "state": member.state,
         "peerAddress": member.peer_address,
         "publicAddress": member.public_address,
-        "matchedIndex": member.matched_index,
+        "matchedIndex": (member.matched_index > 0).then_some(member.matched_index),
         "version": member.version,
         "freeBytes": member.free_bytes,
         "clockOffsetMs": member.clock_offset_ms,

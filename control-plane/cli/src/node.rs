@@ -114,7 +114,8 @@ fn node_json(node: &NodeLine) -> Value {
         "state": node.state,
         "version": node.version,
         "level": node.level,
-        "appliedNumber": node.applied_number,
+        // A control node says its log index to the leader, not its revision.
+        "appliedNumber": (node.role == "data" || node.state == "leader").then_some(node.applied_number),
     });
     if node.role == "control" {
         value["raftId"] = node.raft_id.into();

@@ -106,7 +106,7 @@ pub struct Settings {
     pub drain_timeout: Duration,
 
     /// What is logged, as directives of tracing. Example: info,sluice_raft=debug.
-    #[arg(long, env = "SLUICE_LOG", value_name = "FILTER", default_value = "info,openraft=warn")]
+    #[arg(long, env = "SLUICE_LOG", value_name = "FILTER", default_value = "info,openraft=error")]
     pub log: String,
 
     /// How it is logged.

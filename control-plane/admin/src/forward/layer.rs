@@ -80,7 +80,7 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let runs = roles::find(request.uri().path()).map(|method| method.runs);
-        if runs != Some(Runs::Leader) {
+        if runs != Some(Runs::Leader) || request.headers().contains_key(roles::LOCAL_METADATA) {
             return Box::pin(inner.call(request));
         }
         let replica = self.replica.clone();
