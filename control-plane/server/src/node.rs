@@ -139,9 +139,12 @@ impl ControlNode {
         }
         let others = self.raft.members().into_iter().filter(|one| one.voter && one.raft_id != self.raft.raft_id());
         let Some(next) = others.max_by_key(|one| one.matched) else { return };
-        self.raft.transfer_leadership(next.raft_id).await;
         let mut leadership = self.raft.leadership();
         // Without an answer in time the others elect one themselves.
-        let _ = timeout(HANDOVER, leadership.wait_for(|now| !now.this)).await;
+        let _ = timeout(HANDOVER, async {
+            self.raft.transfer_leadership(next.raft_id).await;
+            leadership.wait_for(|now| !now.this).await.map(drop)
+        })
+        .await;
     }
 }

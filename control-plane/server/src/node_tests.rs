@@ -2,11 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
+use futures_util::StreamExt as _;
 use sluice_identity::{
     Channel, Dialer, Identity, IdentityFailure, JoinToken, NodeRole, Plaintext, Purpose, ServerTrust, read_secret,
 };
-use sluice_proto::admin::CreateTokenRequest;
-use sluice_rpc::admin::cluster_client::ClusterClient;
+use sluice_proto::{
+    admin::CreateTokenRequest,
+    sync::{FromData, Hello, from_control, from_data},
+};
+use sluice_rpc::{admin::cluster_client::ClusterClient, sync::sync_client::SyncClient};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -203,4 +207,35 @@ fn operator(folder: &Path, node: &ControlNode) -> Channel {
     let ca = std::fs::read_to_string(Identity::ca_path(&folder.join("identity"))).unwrap();
     let dialer = Dialer::of_operator(&ServerTrust::Ca(ca), Some(&token), Plaintext::LoopbackOnly).unwrap();
     dialer.channel(&node.admin_url(), NodeRole::Control, Purpose::Admin).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_carries_a_call_to_the_leader_and_streams_end_when_their_node_stops() {
+    let folders: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+    let first = start(founding(folders[0].path())).await;
+    let join = vec![first.admin_url()];
+    let second = start(Settings { join, join_patience: DEADLINE, ..settings(folders[1].path()) }).await;
+    voters(&[&first, &second], 2).await;
+    let follower = if first.raft().leadership().borrow().this { &second } else { &first };
+
+    let local = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly).unwrap();
+    let channel = local.channel(&follower.admin_url(), NodeRole::Control, Purpose::Admin).unwrap();
+    let request = CreateTokenRequest { role: "data".into(), ..CreateTokenRequest::default() };
+    ClusterClient::new(channel).create_token(request).await.unwrap();
+
+    let data = Identity::plaintext(&first.identity().cluster_id, NodeRole::Data, "d1");
+    let data = Dialer::of_node(&data, Plaintext::LoopbackOnly).unwrap();
+    let channel = data.channel(&follower.admin_url(), NodeRole::Control, Purpose::Sync).unwrap();
+    let hello = Hello { cluster_id: first.identity().cluster_id.clone(), node_id: "d1".into(), ..Hello::default() };
+    let hello = FromData { kind: Some(from_data::Kind::Hello(hello)) };
+    let outgoing = futures_util::stream::iter([hello]).chain(futures_util::stream::pending());
+    let mut stream = SyncClient::new(channel).follow(outgoing).await.unwrap().into_inner();
+    let welcome = timeout(DEADLINE, stream.message()).await.unwrap().unwrap().unwrap();
+    assert!(matches!(welcome.kind, Some(from_control::Kind::Welcome(_))), "{welcome:?}");
+
+    let (stays, goes) = if first.raft().leadership().borrow().this { (first, second) } else { (second, first) };
+    goes.shutdown().await;
+    let ended = async { while let Ok(Some(_)) = stream.message().await {} };
+    timeout(DEADLINE, ended).await.unwrap();
+    stays.shutdown().await;
 }

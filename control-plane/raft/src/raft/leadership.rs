@@ -39,8 +39,9 @@ impl Raft {
     }
 
     /// Asks `raft_id`, a voter, to take over from this node; without effect when this node does not lead. Returns when
-    /// asked: watch [`Raft::leadership`].
+    /// asked: watch [`Raft::leadership`]. A change of members under way ends first: half done, it would need this node.
     pub async fn transfer_leadership(&self, raft_id: u64) {
+        let _not_amid_a_change = self.inner.changing.lock().await;
         // A core that has stopped leads no more.
         let _ = self.inner.core.trigger().transfer_leader(raft_id).await;
     }

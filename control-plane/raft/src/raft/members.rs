@@ -96,6 +96,19 @@ impl Inner {
         info!(voter = raft_id, "raft member promoted");
         Ok(())
     }
+
+    /// Ends a change that an earlier leader began and did not live to end: until then nothing is decided without a
+    /// majority of the old voters too.
+    async fn settle(&self) -> Result<(), RaftFailure> {
+        let _one_at_a_time = self.changing.lock().await;
+        if !is_joint(&metrics_of(&self.core)) {
+            return Ok(());
+        }
+        let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
+        within(self.core.change_membership(nobody, true)).await?.map(drop).map_err(refused)?;
+        info!("raft change of members ended that an earlier leader began");
+        Ok(())
+    }
 }
 
 /// Makes learners that have caught up voters, while this node leads.
@@ -104,7 +117,11 @@ pub(super) async fn promote_learners(raft: Weak<Inner>) {
     loop {
         let Some(inner) = raft.upgrade() else { return };
         let learners = learners(&inner.core);
-        if let Some(learner) = learners.caught_up
+        if learners.unsettled
+            && let Err(failure) = inner.settle().await
+        {
+            warn!(%failure, "raft change of members not ended yet");
+        } else if let Some(learner) = learners.caught_up
             && let Err(failure) = inner.promote(learner).await
         {
             warn!(learner, %failure, "raft member not promoted yet");
@@ -119,8 +136,10 @@ pub(super) async fn promote_learners(raft: Weak<Inner>) {
 }
 
 struct Learners {
-    /// There are some, and this node leads.
+    /// There is something to do, and this node leads.
     waiting: bool,
+    /// A change of members is half done.
+    unsettled: bool,
     caught_up: Option<u64>,
 }
 
@@ -129,10 +148,16 @@ fn learners(core: &Core) -> Learners {
     let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
     let mut learners =
         metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).peekable();
-    let waiting = metrics.state.is_leader() && learners.peek().is_some();
+    let unsettled = metrics.state.is_leader() && is_joint(&metrics);
+    let waiting = unsettled || (metrics.state.is_leader() && learners.peek().is_some());
     let last = metrics.last_log_index.unwrap_or_default();
     let near = |id: &u64| matched(&metrics, *id).is_some_and(|matched| matched + CAUGHT_UP_ENTRIES >= last);
-    Learners { waiting, caught_up: if waiting { learners.find(near) } else { None } }
+    Learners { waiting, unsettled, caught_up: if waiting { learners.find(near) } else { None } }
+}
+
+/// Whether two sets of voters decide together: a change from the one to the other is half done.
+fn is_joint(metrics: &RaftMetrics<TypeConfig>) -> bool {
+    metrics.membership_config.get_joint_config().len() > 1
 }
 
 fn matched(metrics: &RaftMetrics<TypeConfig>, raft_id: u64) -> Option<u64> {
