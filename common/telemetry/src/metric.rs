@@ -41,9 +41,6 @@ pub const BUILD: Metric = metric("sluice_build", Unit::Count, "constant 1 labell
 /// The number of the configuration: held by a control node, served by a data node.
 pub const REVISION_NUMBER: Metric =
     metric("sluice_revision_number", Unit::Count, "number of the configuration this node holds", &[]);
-/// A constant of `limits.rs` was reached.
-pub const BOUND_HIT: Metric =
-    metric("sluice_bound_hit_total", Unit::Count, "times a built-in bound was reached", &[KIND]);
 
 // ---- control plane ----
 
@@ -54,21 +51,6 @@ pub const RAFT_LEADER: Metric = metric("sluice_raft_leader", Unit::Count, "1 on 
 /// Last applied log index.
 pub const RAFT_APPLIED_INDEX: Metric =
     metric("sluice_raft_applied_index", Unit::Count, "last log index this node has applied", &[]);
-/// Commands proposed on this node.
-pub const RAFT_PROPOSALS: Metric =
-    metric("sluice_raft_proposals_total", Unit::Count, "commands proposed on this node, by outcome", &[KIND]);
-/// From propose to applied.
-pub const RAFT_PROPOSE_SECONDS: Metric =
-    metric("sluice_raft_propose_seconds", Unit::Seconds, "time from a proposal to its outcome", &[]);
-/// Durable writes of the log.
-pub const RAFT_SYNC_SECONDS: Metric =
-    metric("sluice_raft_sync_seconds", Unit::Seconds, "time of one sync of the log to disk", &[]);
-/// How many entries one sync made durable.
-pub const RAFT_SYNC_ENTRIES: Metric =
-    metric("sluice_raft_sync_entries", Unit::Count, "entries made durable by one sync", &[]);
-/// Snapshots built, sent, received.
-pub const RAFT_SNAPSHOTS: Metric =
-    metric("sluice_raft_snapshots_total", Unit::Count, "snapshots, by what was done", &[KIND]);
 /// Free space where the data lies.
 pub const DISK_FREE_BYTES: Metric =
     metric("sluice_disk_free_bytes", Unit::Bytes, "free space of the data directory", &[]);
@@ -153,9 +135,6 @@ pub const FOLLOW_CONNECTED: Metric =
 
 /// Counters of all nodes.
 pub const COUNTERS: &[Metric] = &[
-    BOUND_HIT,
-    RAFT_PROPOSALS,
-    RAFT_SNAPSHOTS,
     SYNC_SENT_BYTES,
     SYNC_SENT,
     ADMIN_CALLS,
@@ -182,15 +161,7 @@ pub const GAUGES: &[Metric] = &[
     FOLLOW_CONNECTED,
 ];
 /// Histograms of all nodes.
-pub const HISTOGRAMS: &[Metric] = &[
-    RAFT_PROPOSE_SECONDS,
-    RAFT_SYNC_SECONDS,
-    RAFT_SYNC_ENTRIES,
-    ADMIN_CALL_SECONDS,
-    REQUEST_SECONDS,
-    INTEGRATION_SECONDS,
-    COMPILE_SECONDS,
-];
+pub const HISTOGRAMS: &[Metric] = &[ADMIN_CALL_SECONDS, REQUEST_SECONDS, INTEGRATION_SECONDS, COMPILE_SECONDS];
 
 #[cfg(test)]
 mod tests {
