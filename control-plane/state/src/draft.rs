@@ -49,7 +49,8 @@ impl<'a, T: Tables> Draft<'a, T> {
         if self.finished.is_empty() {
             std::mem::swap(&mut self.finished, &mut self.running);
         } else {
-            self.finished.append(&mut self.running);
+            // Not `append`, which builds the whole map again: a batch would cost the square of its commands.
+            self.finished.extend(std::mem::take(&mut self.running));
         }
     }
 
