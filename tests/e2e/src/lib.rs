@@ -5,7 +5,11 @@
 
 pub mod backend;
 pub mod cli;
+pub mod cluster;
 pub mod dev;
+pub mod fixture;
+pub mod follow;
+pub mod grpc;
 pub mod http;
 pub mod netns;
 pub mod node;

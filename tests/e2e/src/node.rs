@@ -26,6 +26,15 @@ impl DataNode {
     /// When it cannot be started, or loopback has no free port.
     #[must_use]
     pub fn start(starter: &[&str], data_dir: &Path, control: &str) -> Self {
+        Self::with(starter, data_dir, control, &["--drain-delay", "0s"])
+    }
+
+    /// The same with more flags.
+    ///
+    /// # Panics
+    /// As `start`.
+    #[must_use]
+    pub fn with(starter: &[&str], data_dir: &Path, control: &str, flags: &[&str]) -> Self {
         let (address, operations) = (free_address(), free_address());
         let mut command = match starter.split_first() {
             Some((first, rest)) => {
@@ -35,7 +44,7 @@ impl DataNode {
             }
             None => Command::new(program("sluice-data")),
         };
-        command.args(["--control", control, "--cores", "1", "--drain-delay", "0s"]);
+        command.args(["--control", control, "--cores", "1"]).args(flags);
         command.args(["--listen-http", &address.to_string(), "--listen-operations", &operations.to_string()]);
         command.arg("--data-dir").arg(data_dir);
         let log = data_dir.with_extension("log");

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod agreement;
+mod catch_up;
 mod cluster;
 mod github;
 mod isolation;
 mod keys;
 mod recovery;
+mod reflection;
+mod traffic;

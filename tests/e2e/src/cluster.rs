@@ -1,0 +1,198 @@
+//! A cluster on loopback whose control nodes are killed, paused and started again one by one.
+//!
+//! Promise: ports and folders of a node stay the same for life; raft ids are those of the order of joining, from 1.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::Command,
+};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::{
+    cli::Cli,
+    http::get,
+    node::DataNode,
+    process::{Process, program, signal},
+    wait::eventually,
+};
+
+/// Control nodes, and the folder of all they keep.
+#[derive(Debug)]
+pub struct Cluster {
+    control: Vec<Control>,
+    flags: Vec<String>,
+    folder: TempDir,
+}
+
+#[derive(Debug)]
+struct Control {
+    admin: SocketAddr,
+    peer: SocketAddr,
+    http: SocketAddr,
+    process: Option<Process>,
+}
+
+impl Cluster {
+    /// Starts `count` control nodes with more `flags`, and waits until all are voters.
+    ///
+    /// # Panics
+    /// When they do not become a cluster.
+    pub async fn start(count: usize, flags: &[&str]) -> Self {
+        let folder = TempDir::new().expect("there is room for a folder");
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut cluster = Self { control: nodes(count), flags, folder };
+        for index in 0..count {
+            let join = cluster.url(0);
+            let how: &[&str] = if index == 0 { &["--bootstrap", "--plaintext"] } else { &["--join", &join] };
+            cluster.launch(index, how);
+            cluster.ready(index).await;
+            cluster.voters(index + 1).await;
+        }
+        cluster
+    }
+
+    fn launch(&mut self, index: usize, how: &[&str]) {
+        let data_dir = self.data_dir(index);
+        let log = self.folder.path().join(format!("control-{}.log", index + 1));
+        let node = &mut self.control[index];
+        let mut command = Command::new(program("sluice-control"));
+        command.arg("--data-dir").arg(data_dir).args(how).args(&self.flags);
+        for (flag, address) in
+            [("--listen-admin", node.admin), ("--listen-peer", node.peer), ("--listen-http", node.http)]
+        {
+            command.args([flag, &address.to_string()]);
+        }
+        node.process = Some(Process::start("sluice-control", &mut command, Some(log)));
+    }
+
+    /// Starts a node that was killed; whether it serves is for `ready` to wait for.
+    pub fn restart(&mut self, index: usize) {
+        self.launch(index, &[]);
+    }
+
+    /// Ends a node as a power cut would.
+    pub fn kill(&mut self, index: usize) {
+        if let Some(mut process) = self.control[index].process.take() {
+            process.kill();
+        }
+    }
+
+    /// Makes a node hang, or go on: its connections stay.
+    pub fn pause(&self, index: usize, pause: Pause) {
+        if let Some(process) = &self.control[index].process {
+            signal(process.pid(), if pause == Pause::Begin { Signal::SIGSTOP } else { Signal::SIGCONT });
+        }
+    }
+
+    /// Waits until a node answers linearizable reads.
+    pub async fn ready(&self, index: usize) {
+        let address = self.control[index].http;
+        eventually("the control node is ready", || async {
+            let answer = get(address, "/readyz", &[]).await.map_err(|error| error.to_string())?;
+            if answer.status() == 200 { Ok(()) } else { Err(format!("{answer:?}")) }
+        })
+        .await;
+    }
+
+    async fn voters(&self, wanted: usize) {
+        let cli = self.cli();
+        eventually("the node is a voter", || async {
+            let status = cli.json(&["cluster", "status"]);
+            let members = status["members"].as_array().cloned().unwrap_or_default();
+            let votes = |state: &str| state == "voter" || state == "leader";
+            let voters = members.iter().filter(|member| member["state"].as_str().is_some_and(votes)).count();
+            if voters == wanted { Ok(()) } else { Err(status.to_string()) }
+        })
+        .await;
+    }
+
+    /// The leader's index, asked of the nodes that run.
+    pub async fn leader(&self) -> usize {
+        let leader = eventually("there is a leader", || async {
+            let output = self.cli().run(&["-o", "json", "--timeout", "5s", "cluster", "status"]);
+            let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            status["leader"].as_u64().filter(|leader| *leader > 0).ok_or(output)
+        })
+        .await;
+        usize::try_from(leader - 1).expect("a cluster of a test is small")
+    }
+
+    /// A node that runs and does not lead.
+    pub async fn follower(&self) -> usize {
+        let leader = self.leader().await;
+        let follower = (0..self.control.len()).find(|index| *index != leader && self.control[*index].process.is_some());
+        follower.expect("more than one node runs")
+    }
+
+    /// `http://ADDRESS` of a node's port for operators and data nodes.
+    #[must_use]
+    pub fn url(&self, index: usize) -> String {
+        format!("http://{}", self.control[index].admin)
+    }
+
+    /// The command line against all nodes that were not killed.
+    #[must_use]
+    pub fn cli(&self) -> Cli {
+        let running = (0..self.control.len()).filter(|index| self.control[*index].process.is_some());
+        Cli::new(&running.map(|index| self.url(index)).collect::<Vec<_>>())
+    }
+
+    /// The command line against one node.
+    #[must_use]
+    pub fn cli_of(&self, index: usize) -> Cli {
+        Cli::new(&[self.url(index)])
+    }
+
+    /// Where a node keeps its data.
+    #[must_use]
+    pub fn data_dir(&self, index: usize) -> PathBuf {
+        self.folder.path().join(format!("control-{}", index + 1))
+    }
+
+    /// A folder of the test's own, which lives as long as the cluster.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a data node that follows these control nodes; one of the same name has the same folder.
+    #[must_use]
+    pub fn data_node(&self, name: &str, control: &[usize]) -> DataNode {
+        let urls = control.iter().map(|index| self.url(*index)).collect::<Vec<_>>().join(",");
+        DataNode::start(&[], &self.folder(name), &urls)
+    }
+}
+
+impl Drop for Cluster {
+    /// A node that hangs could not be told to stop.
+    fn drop(&mut self) {
+        (0..self.control.len()).for_each(|index| self.pause(index, Pause::End));
+    }
+}
+
+/// What `Cluster::pause` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// The node hangs.
+    Begin,
+    /// It goes on.
+    End,
+}
+
+/// Nodes on ports that were free at once, and so differ.
+fn nodes(count: usize) -> Vec<Control> {
+    let bind = || TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let ports: Vec<_> = (0..count * 3).map(|_| bind()).collect();
+    let address = |at: usize| ports[at].local_addr().expect("a bound socket has an address");
+    (0..count)
+        .map(|index| Control {
+            admin: address(index * 3),
+            peer: address(index * 3 + 1),
+            http: address(index * 3 + 2),
+            process: None,
+        })
+        .collect()
+}

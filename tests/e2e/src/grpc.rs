@@ -1,0 +1,72 @@
+//! Calls that the command line does not make: a chosen request id, a chosen node, no second try.
+
+use sluice_identity::NodeRole;
+use sluice_identity::{Channel, Dialer, Plaintext, Purpose, ServerTrust};
+use sluice_proto::{
+    admin::{ChangeReply, ChangeRequest, GetRequest, Operation, Put, Stored, operation},
+    model::{ApiKey, Document, Kind, Ref, document},
+};
+use sluice_rpc::admin::config_client::ConfigClient;
+use tonic::Status;
+use uuid::Uuid;
+
+/// A channel of an operator to a control node of a plaintext cluster.
+///
+/// # Panics
+/// When the URL is none.
+#[must_use]
+pub fn channel(url: &str) -> Channel {
+    let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly);
+    let dialer = dialer.expect("an operator on loopback needs nothing");
+    dialer.channel(url, NodeRole::Control, Purpose::Admin).expect("the URL of a node is one")
+}
+
+/// A request id as clients make them.
+#[must_use]
+pub fn request_id() -> Vec<u8> {
+    Uuid::now_v7().as_bytes().to_vec()
+}
+
+/// An operation that makes an API key.
+#[must_use]
+pub fn new_key(name: &str, description: &str) -> Operation {
+    let key = ApiKey { name: name.into(), description: Some(description.into()), ..ApiKey::default() };
+    put(document::Kind::ApiKey(key))
+}
+
+/// An operation that makes a document, or replaces it.
+#[must_use]
+pub fn put(kind: document::Kind) -> Operation {
+    let put = Put { document: Some(Document { kind: Some(kind) }), expected_version: None };
+    Operation { kind: Some(operation::Kind::Put(put)) }
+}
+
+/// One `Config.Change` at one node.
+///
+/// # Errors
+/// As the node refuses it, or when it cannot be reached.
+pub async fn change(url: &str, request_id: &[u8], operations: Vec<Operation>) -> Result<ChangeReply, Status> {
+    let request = ChangeRequest { request_id: request_id.to_vec(), operations };
+    Ok(ConfigClient::new(channel(url)).change(request).await?.into_inner())
+}
+
+/// A linearizable read of a key at one node.
+///
+/// # Errors
+/// As the node refuses it, or when it cannot be reached.
+pub async fn read_key(url: &str, id: &str) -> Result<Stored, Status> {
+    let target = Ref { kind: Kind::ApiKey.into(), ids: vec![id.to_owned()] };
+    let request = GetRequest { r#ref: Some(target), ..GetRequest::default() };
+    let reply = ConfigClient::new(channel(url)).get(request).await?.into_inner();
+    reply.stored.ok_or_else(|| Status::internal("the answer holds no document"))
+}
+
+/// The id of what a change made first.
+///
+/// # Panics
+/// When it made nothing.
+#[must_use]
+pub fn made(reply: &ChangeReply) -> String {
+    let target = reply.results.first().and_then(|stored| stored.r#ref.as_ref());
+    target.and_then(|target| target.ids.last()).expect("a change that made something names it").clone()
+}
