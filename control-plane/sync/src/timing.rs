@@ -33,6 +33,8 @@ pub(crate) struct Timing {
     pub(crate) voters_max: Duration,
     /// A data node without a session may be on its way from one control node to another.
     pub(crate) gone_after: Duration,
+    /// For a quorum to confirm the leader that is about to say that all is served.
+    pub(crate) confirm_max: Duration,
     /// How often a waiting call looks at what passes with time alone.
     pub(crate) look_every: Duration,
     /// How long a data node that left is still listed.
@@ -55,6 +57,7 @@ impl Timing {
         reporter_silence_max: Duration::from_secs(4),
         voters_max: Duration::from_secs(5),
         gone_after: Duration::from_millis(1_500),
+        confirm_max: Duration::from_secs(1),
         look_every: Duration::from_millis(100),
         gone_listed: Duration::from_secs(600),
     };

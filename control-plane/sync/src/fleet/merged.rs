@@ -48,22 +48,20 @@ pub(crate) enum Taken {
 }
 
 impl Merged {
-    /// Forgets other terms, and the sessions of control nodes that have fallen silent.
+    /// Forgets other terms, and control nodes that have fallen silent: their sessions have left, as far as is known.
     pub(crate) fn refresh(&mut self, term: u64, this: u64, timing: &Timing, now: Instant) {
         if self.term != term || self.led_since.is_none() {
             *self = Self { term, led_since: Some(now), ..Self::default() };
         }
-        let silent = |id: u64, reporter: &Reporter| {
+        let is_silent = |id: u64, reporter: &Reporter| {
             id != this && now.duration_since(reporter.heard) > timing.reporter_silence_max
         };
-        let mut lost = Vec::new();
-        for (id, reporter) in &mut self.reporters {
-            if silent(*id, reporter) {
-                lost.extend(std::mem::take(&mut reporter.sessions).into_values().map(|arrived| arrived.session));
-            }
-        }
-        for session in lost {
-            self.leave(session, now);
+        let silent: Vec<u64> =
+            self.reporters.iter().filter(|(id, reporter)| is_silent(**id, reporter)).map(|(id, _)| *id).collect();
+        // Forgotten whole: news from it would build on sessions that this view has dropped.
+        let lost: Vec<Reporter> = silent.iter().filter_map(|id| self.reporters.remove(id)).collect();
+        for arrived in lost.into_iter().flat_map(|reporter| reporter.sessions.into_values()) {
+            self.leave(arrived.session, now);
         }
         self.gone.retain(|_, gone| now.duration_since(gone.since) < timing.gone_listed);
     }
@@ -138,7 +136,7 @@ impl Merged {
         leaving.map(|gone| &gone.session).collect()
     }
 
-    /// Those of `voters` that have not sent their sessions in this term.
+    /// Those of `voters` that have not sent their sessions in this term, or have been silent since.
     pub(crate) fn not_heard(&self, voters: &[u64]) -> Vec<u64> {
         voters.iter().filter(|voter| !self.reporters.contains_key(voter)).copied().collect()
     }
@@ -208,15 +206,26 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_control_node_loses_its_sessions_but_was_heard() {
+    fn a_silent_control_node_loses_its_sessions_and_is_heard_no_more() {
         let (mut merged, now) = leading();
         merged.take(report(2, 1, true, vec![session("s", "a", 1)], &[]), now);
         merged.take(report(1, 1, true, vec![session("t", "b", 1)], &[]), now);
         let later = now + Timing::PRODUCT.reporter_silence_max * 2;
         merged.refresh(1, 1, &Timing::PRODUCT, later);
         assert_eq!(live(&merged), [("b".to_owned(), 1)], "its own sessions do not age");
-        assert!(merged.not_heard(&[1, 2]).is_empty());
+        assert_eq!(merged.not_heard(&[1, 2]), [2]);
         assert_eq!(merged.leaving(Timing::PRODUCT.gone_after, later).len(), 1);
+    }
+
+    #[test]
+    fn a_control_node_that_was_silent_for_a_while_has_to_send_all_again() {
+        let (mut merged, now) = leading();
+        merged.take(report(2, 1, true, vec![session("s", "a", 1)], &[]), now);
+        let later = now + Timing::PRODUCT.reporter_silence_max * 2;
+        merged.refresh(1, 1, &Timing::PRODUCT, later);
+        assert_eq!(merged.take(report(2, 2, false, Vec::new(), &[]), later), Taken::WantFull);
+        assert_eq!(merged.take(report(2, 3, true, vec![session("s", "a", 1)], &[]), later), Taken::Yes);
+        assert_eq!(live(&merged), [("a".to_owned(), 1)], "its data node never left");
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Waiting until the fleet serves a revision.
+//!
+//! Promise: only a leader that a quorum has confirmed after it looked says that all is served: one that was replaced
+//! and has not noticed sees data nodes leave that have only gone to the others.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -51,9 +54,10 @@ pub(super) async fn wait<S: Source>(fleet: &Fleet<S>, revision: &Revision, timeo
     loop {
         changed.borrow_and_update();
         leadership.borrow_and_update();
+        let term = fleet.inner.source.leadership().borrow().term;
         let reply = match judge(fleet, revision, &mut asked) {
-            Verdict::Final(reply) => return reply,
-            Verdict::Open(reply) => reply,
+            Verdict::Final(reply) if !reply.served || is_confirmed(fleet, term, deadline).await => return reply,
+            Verdict::Final(reply) | Verdict::Open(reply) => WaitReply { served: false, ..reply },
         };
         let now = Instant::now();
         if now >= deadline || fleet.inner.stop.is_cancelled() {
@@ -67,6 +71,17 @@ pub(super) async fn wait<S: Source>(fleet: &Fleet<S>, revision: &Revision, timeo
             () = sleep_until(look) => {}
         }
     }
+}
+
+/// Whether a quorum says that this node still leads in `term`. Takes a moment also when the time is over: what is served
+/// at once is said so.
+async fn is_confirmed<S: Source>(fleet: &Fleet<S>, term: u64, deadline: Instant) -> bool {
+    let inner = &fleet.inner;
+    let now = Instant::now();
+    let by = (now + inner.timing.confirm_max).min(deadline.max(now + inner.timing.look_every));
+    let caught_up = inner.source.caught_up(by.into_std()).await;
+    let leadership = *inner.source.leadership().borrow();
+    caught_up && leadership.this && leadership.term == term
 }
 
 /// The data nodes as the leader sees them at one moment, by node.

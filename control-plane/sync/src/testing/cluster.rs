@@ -27,6 +27,7 @@ pub(crate) fn quick() -> Timing {
         report_every: Duration::from_millis(50),
         voters_max: Duration::from_millis(300),
         gone_after: Duration::from_millis(100),
+        confirm_max: Duration::from_millis(100),
         look_every: Duration::from_millis(10),
         ..Timing::PRODUCT
     }
@@ -162,6 +163,11 @@ impl Node {
 
     pub(crate) fn catch_up(&self) {
         self.inner.caught_up.send_replace(true);
+    }
+
+    /// No quorum answers it any more; it has not noticed yet.
+    pub(crate) fn lose_quorum(&self) {
+        self.inner.caught_up.send_replace(false);
     }
 }
 

@@ -164,6 +164,38 @@ async fn a_node_that_does_not_lead_or_stops_to_answers_at_once() {
 }
 
 #[tokio::test]
+async fn a_leader_that_no_quorum_confirms_never_says_that_all_is_served() {
+    let cluster = Cluster::start(3, quick());
+    let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    assert!(cluster.fleets[0].wait(cluster.revision(0), LONG).await.served);
+    cluster.nodes[0].lose_quorum();
+    let reply = cluster.fleets[0].wait(cluster.revision(0), SHORT).await;
+    assert_eq!((reply.served, states(&reply)), (false, vec![("d1", "served")]));
+    let (fleet, revision) = (cluster.fleets[0].clone(), cluster.revision(0));
+    let waiting = tokio::spawn(async move { fleet.wait(revision, LONG).await });
+    cluster.nodes[0].catch_up();
+    assert!(waiting.await.unwrap().served, "once it is confirmed it says so");
+}
+
+#[tokio::test]
+async fn a_voter_that_fell_silent_is_named_unless_every_joined_node_is_elsewhere() {
+    let timing = Timing { reporter_silence_max: Duration::from_millis(300), ..quick() };
+    let mut cluster = Cluster::start(2, timing);
+    cluster.join("d1");
+    cluster.join("d2");
+    let _first = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let second = DataNode::serving(&cluster, &cluster.servers[1], "d2").await;
+    listed(&cluster.fleets[0], "serving", 2).await;
+    cluster.cut_off(2);
+    listed(&cluster.fleets[0], "gone", 1).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(0), LONG).await;
+    assert_eq!((reply.served, reply.voters_not_heard.as_slice()), (false, &[2][..]));
+    drop(second);
+    let _moved = DataNode::serving(&cluster, &cluster.servers[0], "d2").await;
+    assert!(cluster.fleets[0].wait(cluster.revision(0), LONG).await.served);
+}
+
+#[tokio::test]
 async fn the_sessions_of_a_control_node_that_falls_silent_are_gone() {
     let timing = Timing { reporter_silence_max: Duration::from_millis(300), ..quick() };
     let cluster = Cluster::start(2, timing);
