@@ -199,6 +199,13 @@ impl Raft {
         committed.map(|id| id.index)
     }
 
+    /// The index of the last entry that this node's log no longer holds.
+    pub fn purged_index(&self) -> Option<u64> {
+        let metrics = self.inner.core.metrics();
+        let purged = metrics.borrow_watched().purged;
+        purged.map(|id| id.index)
+    }
+
     /// The `Raft` service for the peer port. Serve it on [`Raft::runtime`].
     pub fn peer_service(&self) -> RaftServer<RaftService> {
         let Inner { core, network, states, .. } = &*self.inner;

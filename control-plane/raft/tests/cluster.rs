@@ -166,6 +166,7 @@ async fn a_node_far_behind_gets_the_state_and_then_the_log() {
     .await;
     let leader = cluster.leader().await;
     let behind = if leader == 3 { 2 } else { 3 };
+    let missed = cluster.raft(leader).commit_index();
     cluster.kill(behind);
     let filler = "x".repeat(4 << 10);
     let mut last = 0;
@@ -173,7 +174,10 @@ async fn a_node_far_behind_gets_the_state_and_then_the_log() {
         last = cluster.propose(harness::plan_with(&format!("p{number}"), &filler)).await.log_index;
     }
     let leader = cluster.leader().await;
-    wait_until("the log is purged", || harness::snapshots(&cluster.settings(leader)) > 0).await;
+    wait_until("no log holds what the node missed", || {
+        [1, 2, 3].into_iter().filter(|id| *id != behind).all(|id| cluster.raft(id).purged_index() > missed)
+    })
+    .await;
     let view = cluster.raft(leader).view();
     cluster.start(behind).await;
     last = last.max(cluster.propose(plan("after")).await.log_index);

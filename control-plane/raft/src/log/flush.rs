@@ -140,8 +140,9 @@ fn complete(shared: &Shared, write: Write) {
             let _ = done.send(());
         }
         Write::Purge { index, done, .. } => {
-            // Whole files of purged entries go at once; a failure leaves them to compaction.
-            let _ = shared.db.delete_file_in_range(keys::entry(0), keys::entry(index + 1));
+            // Whole files of purged entries go at once; a failure leaves them to compaction. Both ends are meant: a file
+            // that ends with the next entry, which stays, must stay too.
+            let _ = shared.db.delete_file_in_range(keys::entry(0), keys::entry(index));
             let _ = done.send(());
         }
     }

@@ -48,6 +48,24 @@ async fn what_was_acknowledged_is_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_purge_leaves_the_next_entry_though_it_ends_a_file() {
+    let home = tempfile::tempdir().unwrap();
+    {
+        let (mut log, flush) = open(&home);
+        // Files of their own for what is not an entry and for the entries, below the first level.
+        log.shared.db.flush().unwrap();
+        log.shared.db.compact_range(None::<&[u8]>, None::<&[u8]>);
+        log.blocking_append((1..=9).map(|index| entry(1, index, 10))).await.unwrap();
+        log.shared.db.flush().unwrap();
+        log.shared.db.compact_range(Some(keys::entry(0)), Some(keys::entry(10)));
+        log.purge(id(1, 8)).await.unwrap();
+        flush.stop().await;
+    }
+    let (log, _flush) = open(&home);
+    assert_eq!(indexes(&log).await, [9]);
+}
+
+#[tokio::test]
 async fn an_entry_is_readable_before_it_is_on_disk() {
     let home = tempfile::tempdir().unwrap();
     let (mut log, _flush) = open(&home);

@@ -74,11 +74,14 @@ impl Folders {
     }
 
     fn make(&self) -> io::Result<()> {
-        fs::create_dir_all(self.states())?;
-        fs::create_dir_all(self.snapshots())?;
+        for folder in [self.log(), self.states(), self.snapshots()] {
+            fs::create_dir_all(folder)?;
+        }
         let highest = names(&self.states())?.iter().filter_map(|name| state_number(name)).max();
         self.next_state.store(highest.map_or(1, |number| number + 1), Ordering::Relaxed);
-        sync(&self.root)
+        sync(&self.root)?;
+        // The name of the root itself.
+        self.root.parent().map_or(Ok(()), sync)
     }
 
     pub(crate) fn failure(&self, problem: &dyn std::fmt::Display) -> RaftFailure {
