@@ -25,12 +25,17 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The measured part: callgrind collects inside this function only.
+/// The measured part: callgrind collects inside this function only. A loop without closures, whose names would begin with
+/// this one's and turn the collecting off again.
 #[inline(never)]
 fn look_up(api: &CompiledApi, paths: &[String], lookups: usize) -> usize {
     let verb = Verb::parse("GET").unwrap_or(Verb::ALL[0]);
     let mut captures = Captures::default();
-    (0..lookups).filter(|turn| black_box(api.route(verb, &paths[turn % paths.len()], &mut captures)).is_some()).count()
+    let mut found = 0;
+    for path in paths.iter().cycle().take(lookups) {
+        found += usize::from(black_box(api.route(verb, path, &mut captures)).is_some());
+    }
+    found
 }
 
 /// Three levels, forty groups, a variable at the end: the shape of GitHub's API.
