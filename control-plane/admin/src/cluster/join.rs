@@ -32,6 +32,11 @@ pub(super) async fn join<R: Replica>(
 ) -> Result<JoinReply, Refused> {
     let request = call.request_id(&message.request_id, &message)?;
     let wanted = message.node.clone().ok_or_else(|| Refused::invalid("node", "expected a node, found none", ""))?;
+    // One that chose its id could choose another's, and be taken for it.
+    if !wanted.id.is_empty() {
+        let text = format!("expected no id, found `{}`", wanted.id);
+        return Err(Refused::invalid("node.id", text, "leave it out: the leader makes one"));
+    }
     let role = NodeRole::parse(&wanted.role).ok_or_else(|| {
         Refused::invalid("node.role", format!("expected control or data, found `{}`", wanted.role), "")
     })?;
@@ -78,12 +83,8 @@ pub(super) async fn join<R: Replica>(
 /// The node as it is admitted: the one that an earlier execution made, or a new one.
 fn new_node<R: Replica>(admin: &Admin<R>, wanted: &Node, role: NodeRole, request_id: &[u8]) -> Node {
     let view = admin.replica.view();
-    let id = if wanted.id.is_empty() {
-        let seed = blake3::hash(&[b"sluice node", request_id].concat());
-        sluice_model::ids::id_from_random(seed.as_bytes(), NODE_ID_CHARS)
-    } else {
-        wanted.id.clone()
-    };
+    let seed = blake3::hash(&[b"sluice node", request_id].concat());
+    let id = sluice_model::ids::id_from_random(seed.as_bytes(), NODE_ID_CHARS);
     let nodes = view.nodes();
     if let Some(known) = nodes.iter().find(|known| known.id == id) {
         return Node { joined_ms: known.joined_ms, raft_id: known.raft_id, id, ..wanted.clone() };

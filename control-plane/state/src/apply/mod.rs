@@ -108,6 +108,7 @@ pub(crate) fn apply_within<T: Tables>(
         Err(rejected) => {
             run.draft.forget();
             run.progress = progress;
+            run.forget_some_requests();
             refused(*rejected)
         }
     };

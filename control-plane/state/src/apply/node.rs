@@ -71,6 +71,13 @@ impl<T: Tables> Run<'_, '_, T> {
         if used.node.as_ref().is_some_and(|node| node.role != token.role) {
             return refuse_row(Code::Invalid, &id, "expected a node of the join token's role, found another");
         }
+        // A token makes a node; it does not make its holder one that is there.
+        if let Some(node) = &used.node {
+            let node_id = named(Table::Node, &node.id)?;
+            if self.stored(&node_id).is_some() {
+                return already_exists(&node_id);
+            }
+        }
         self.put_node(used.node.as_ref())?;
         self.remove_row(&id, current);
         Ok(())

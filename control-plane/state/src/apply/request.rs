@@ -70,10 +70,19 @@ impl<T: Tables> Run<'_, '_, T> {
         let row = RequestRow { hash: request.hash.clone(), outcome: Some(outcome.clone()), time_ms: request.time_ms };
         self.draft.put(keys::request_time(request.time_ms, &request.key), Vec::new());
         self.draft.put(request.key.clone(), row.encode_to_vec());
-        let due = request.time_ms + limits::REQUEST_MS_MAX;
+        let due = request.time_ms.saturating_add(limits::REQUEST_MS_MAX);
         let progress = &mut self.progress;
         progress.requests_next_ms = if progress.requests == 0 { due } else { progress.requests_next_ms.min(due) };
         progress.requests += 1;
+    }
+
+    /// Forgets a few requests when there are some to forget, so that every command pays for its own.
+    pub(super) fn forget_some_requests(&mut self) {
+        let progress = &self.progress;
+        let due = progress.requests > 0 && self.stamp_ms >= progress.requests_next_ms.saturating_add(1_000);
+        if progress.requests > self.bounds.requests_max || due {
+            self.forget_requests(limits::REQUESTS_TRIM_BATCH);
+        }
     }
 
     /// Forgets requests that have aged or are too many, the oldest first and at most `most`.
@@ -83,7 +92,7 @@ impl<T: Tables> Run<'_, '_, T> {
         let mut next_ms = 0;
         for (forgotten, (key, _)) in oldest.into_iter().enumerate() {
             let Some((time_ms, request)) = keys::request_time_of(&key) else { continue };
-            let due_ms = time_ms + limits::REQUEST_MS_MAX;
+            let due_ms = time_ms.saturating_add(limits::REQUEST_MS_MAX);
             let goes = self.progress.requests > self.bounds.requests_max || due_ms <= self.stamp_ms;
             if forgotten == most || !goes {
                 next_ms = due_ms;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use prost::Message;
-use sluice_model::{RowHasher, limits};
+use sluice_model::RowHasher;
 
 use super::{refcount::Seen, run::Run};
 use crate::{
@@ -48,11 +48,7 @@ impl<T: Tables> Run<'_, '_, T> {
             self.progress.digest = Bytes::copy_from_slice(&digest.to_bytes());
             self.trim_changes();
         }
-        let progress = &self.progress;
-        let due = progress.requests > 0 && self.stamp_ms >= progress.requests_next_ms.saturating_add(1_000);
-        if progress.requests > self.bounds.requests_max || due {
-            self.forget_requests(limits::REQUESTS_TRIM_BATCH);
-        }
+        self.forget_some_requests();
     }
 
     /// The visible rows that the command has changed.

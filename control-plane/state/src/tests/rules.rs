@@ -145,6 +145,7 @@ fn a_token_admits_one_node_of_its_role_in_its_time() {
     done(cluster.apply(using("t1", 7, "data")));
     assert_eq!(cluster.view().nodes().len(), 1);
     assert_eq!(code(cluster.apply(using("t1", 7, "data"))), Code::NotFound, "a token is used once");
+    assert_eq!(code(cluster.apply(using("t2", 7, "data"))), Code::AlreadyExists, "a node is nobody else's to become");
     cluster.now_ms = expires_ms;
     assert_eq!(code(cluster.apply(using("t2", 7, "data"))), Code::Expired);
     assert!(cluster.view().trim_is_due(expires_ms));

@@ -89,6 +89,27 @@ fn remembered_requests_are_bounded_and_the_oldest_go_first() {
 }
 
 #[test]
+fn refused_requests_are_bounded_too() {
+    let mut cluster = Cluster::founded();
+    cluster.bounds = Bounds { requests_max: 5, ..Bounds::PRODUCT };
+    for tail in 1..10 {
+        cluster.now_ms += 10;
+        let orphan = change(vec![put(Table::Resource, &["a1", "r1"], b"x")]);
+        refused(cluster.apply_as(orphan, Some(request(cluster.now_ms, tail, 1))));
+    }
+    assert!(cluster.tables.rows().keys().filter(|key| key[0] == 10).count() <= 6);
+}
+
+#[test]
+fn the_last_of_all_times_is_a_time() {
+    let mut cluster = Cluster::founded();
+    cluster.now_ms = u64::MAX;
+    let made = request(cluster.now_ms >> 16, 1, 1);
+    done(cluster.apply_as(change(Vec::new()), Some(made)));
+    done(cluster.apply(trim()));
+}
+
+#[test]
 fn deltas_reach_as_far_back_as_the_bound() {
     let mut cluster = Cluster::founded();
     cluster.bounds = Bounds { changes_max: 10, ..Bounds::PRODUCT };
