@@ -47,13 +47,16 @@ impl Dev {
     /// When it ends before it is ready, with the end of its log.
     #[must_use]
     pub fn start(control_nodes: u32, data_nodes: u32, folder: &Path) -> Self {
-        let mut command = Command::new(program("sluice"));
-        command
-            .args(["-o", "json", "dev", "--processes", "--ports", "auto"])
-            .args(["--control-nodes", &control_nodes.to_string(), "--data-nodes", &data_nodes.to_string()])
-            .arg("--data-dir")
-            .arg(folder);
-        Self::launch(&mut command, folder)
+        Self::launch(command(control_nodes, data_nodes, folder).arg("--processes"), folder)
+    }
+
+    /// The same in one process, with more arguments of `sluice dev`.
+    ///
+    /// # Panics
+    /// As `start`.
+    #[must_use]
+    pub fn in_process(control_nodes: u32, data_nodes: u32, folder: &Path, more: &[&str]) -> Self {
+        Self::launch(command(control_nodes, data_nodes, folder).args(more), folder)
     }
 
     fn launch(command: &mut Command, folder: &Path) -> Self {
@@ -103,6 +106,14 @@ impl Dev {
     pub fn stop(mut self) {
         assert_eq!(self.process.stop(), Some(0), "sluice dev stops cleanly");
     }
+}
+
+fn command(control_nodes: u32, data_nodes: u32, folder: &Path) -> Command {
+    let mut command = Command::new(program("sluice"));
+    command.args(["-o", "json", "dev", "--ports", "auto"]);
+    command.args(["--control-nodes", &control_nodes.to_string(), "--data-nodes", &data_nodes.to_string()]);
+    command.arg("--data-dir").arg(folder);
+    command
 }
 
 fn log_path(folder: &Path) -> PathBuf {

@@ -88,6 +88,12 @@ impl Process {
         }
     }
 
+    /// Waits for its end; returns its exit code.
+    #[must_use]
+    pub fn wait(mut self) -> Option<i32> {
+        self.child.wait().ok().and_then(|status| status.code())
+    }
+
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

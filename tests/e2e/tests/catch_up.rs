@@ -13,6 +13,8 @@ use sluice_e2e::{
 };
 use sluice_proto::{model::Revision, sync::from_control};
 
+/// More than the 256 entries that a log keeps beyond its snapshot.
+const ENTRIES: usize = 400;
 /// Together some 5 MiB of log, with a snapshot every one.
 const ROUNDS: usize = 20;
 const KEYS_A_ROUND: usize = 200;
@@ -27,11 +29,21 @@ async fn a_control_node_that_missed_more_than_the_log_keeps_catches_up_by_snapsh
     let cli = cluster.cli();
     let api = fixture::import(&cli, &fixture::mock(&cluster.folder(""), "mocked", &["/one"]), &[]);
     drop(cli.json(&["api", "deploy", &api, "--stage", "prod", "--wait=false"]));
+    let small = (0..ENTRIES).map(|entry| {
+        let url = cluster.url(leader);
+        async move { change(&url, &request_id(), vec![new_key(&format!("small-{entry}"), "")]).await.unwrap() }
+    });
+    drop(futures_util::future::join_all(small).await);
     let mut last = String::new();
     for round in 0..ROUNDS {
         let keys = (0..KEYS_A_ROUND).map(|key| new_key(&format!("key-{round}-{key}"), &"x".repeat(1_000)));
         last = made(&change(&cluster.url(leader), &request_id(), keys.collect()).await.unwrap());
     }
+    eventually("the leader has compacted its log", || async {
+        let snapshots = std::fs::read_dir(cluster.data_dir(leader).join("raft/snapshots"));
+        if snapshots.is_ok_and(|mut snapshots| snapshots.next().is_some()) { Ok(()) } else { Err("no snapshot") }
+    })
+    .await;
     cluster.restart(late);
     cluster.ready(late).await;
     assert_eq!(
@@ -48,7 +60,7 @@ async fn a_control_node_that_missed_more_than_the_log_keeps_catches_up_by_snapsh
     let (theirs, ours) =
         (observer.snapshot(&cluster.url(leader)).await.unwrap(), observer.snapshot(&cluster.url(late)).await.unwrap());
     assert_eq!(theirs, ours, "revision, rows and digest of both are the same");
-    assert!(ours.rows > (ROUNDS * KEYS_A_ROUND) as u64, "{ours:?}");
+    assert!(ours.rows > (ENTRIES + ROUNDS * KEYS_A_ROUND) as u64, "{ours:?}");
     let status = cluster.cli_of(late).json(&["cluster", "status", "--stale"]);
     let number = ours.revision.unwrap().number;
     assert_eq!(status["revision"]["number"], number, "{status}");

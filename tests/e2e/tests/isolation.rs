@@ -61,6 +61,19 @@ async fn a_joined_cluster_speaks_mutual_tls_between_machines() {
         assert!(text(&output.stdout).contains("/hello"), "{output:?}");
     }
     lab.refuses_strangers(&trust);
+    assert!(lab.token_by("bootstrap", &trust), "who holds the operator's token of the bootstrap acts as `bootstrap`");
+    for (host, role) in [(3, "data"), (1, "control")] {
+        for method in ["admin.v1.Config/Change", "admin.v1.Cluster/CreateToken", "admin.v1.Config/Get"] {
+            assert_eq!(
+                lab.grpc_status(host, method),
+                "7",
+                "a {role} node's certificate is for no operator's call: {method}"
+            );
+        }
+    }
+    assert_eq!(lab.grpc_status(1, "sync.v1.Sync/Follow"), "7", "a control node follows no stream of configuration");
+    assert_ne!(lab.grpc_status(3, "sync.v1.Sync/Follow"), "7", "a data node does");
+    assert_eq!(lab.grpc_status(OPERATOR, "admin.v1.Config/Change"), "16", "without a certificate there is no caller");
 }
 
 /// What the operator holds: a token and the cluster's CA.
@@ -155,6 +168,34 @@ impl Lab {
             if voters == wanted { Ok(()) } else { Err(status.to_string()) }
         })
         .await;
+    }
+
+    /// Whether a token that the operator makes now is said to be made by `actor`.
+    fn token_by(&self, actor: &str, trust: &Trust) -> bool {
+        drop(self.token(trust, "data"));
+        let tokens = self.sluice(trust, &["cluster", "token", "list"]).unwrap();
+        let items = tokens["items"].as_array().unwrap();
+        items.iter().any(|token| token["createdBy"] == actor)
+    }
+
+    /// What the first control node answers to an empty message of a host with that host's own certificate, if it has one.
+    fn grpc_status(&self, host: usize, method: &str) -> String {
+        let body = self.folder.join("empty.grpc");
+        fs::write(&body, [0; 5]).unwrap();
+        let node = self.node_dir(host);
+        let identity = [node.join("identity"), node].into_iter().find(|folder| folder.join("node.pem").is_file());
+        let mut command = self.network.on(host, "curl");
+        command.args(["-sS", "--max-time", "10", "--http2", "-o", "/dev/null", "-D", "-"]);
+        command.args(["-H", "content-type: application/grpc", "-H", "te: trailers"]);
+        command.arg("--cacert").arg(self.node_dir(0).join("identity/ca.pem"));
+        if let Some(identity) = identity {
+            command.arg("--cert").arg(identity.join("node.pem")).arg("--key").arg(identity.join("node.key"));
+        }
+        command.arg("--data-binary").arg(format!("@{}", body.display()));
+        let output = command.arg(format!("{}/sluice.{method}", self.control_url(0))).output().unwrap();
+        let headers = text(&output.stdout);
+        let status = headers.lines().find_map(|line| line.strip_prefix("grpc-status: ").map(str::trim));
+        status.unwrap_or("none").to_owned()
     }
 
     /// No token, a wrong token, no TLS: each is refused.

@@ -5,7 +5,11 @@
 mod agreement;
 mod catch_up;
 mod cluster;
+mod endurance;
+mod files;
 mod github;
+mod imports;
+mod in_process;
 mod isolation;
 mod keys;
 mod recovery;
