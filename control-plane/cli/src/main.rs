@@ -16,6 +16,8 @@ mod contexts;
 mod deployment;
 mod dev;
 mod document;
+#[cfg(test)]
+mod documentation;
 mod duration;
 mod echo;
 mod failure;
