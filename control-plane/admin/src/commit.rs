@@ -1,8 +1,8 @@
 //! One request from plan to outcome: planned on a view, uploaded, proposed, and planned again when a race was lost.
 //!
 //! Promise: a request is carried out once, however often it is asked: an outcome that is known is answered, a lost race
-//! is tried again under an id derived from the request's, so that a replay follows the same way. A refusal is judged on
-//! a state that is not older than the call. Absent: what is planned.
+//! is tried again under an id derived from the request's, so that a replay follows the same way. A refusal, and that
+//! there is nothing to do, are judged on a state that is not older than the call. Absent: what is planned.
 
 use std::time::Instant;
 
@@ -130,7 +130,13 @@ where
             Err(refused) => return Err(refused),
         };
         if intent.rows.is_empty() {
-            return Ok(Done::Nothing(intent.told));
+            if fresh {
+                return Ok(Done::Nothing(intent.told));
+            }
+            // A claim about what is there, made on a view that may lack what was acknowledged before the call.
+            barrier(replica, call.deadline).await?;
+            fresh = true;
+            continue;
         }
         upload(replica, intent.uploads, &stamp, how.place, call.deadline, uploaded).await?;
         match propose_change(replica, stamp, intent.rows, how.place, call.deadline).await {

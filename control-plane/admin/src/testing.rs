@@ -42,6 +42,8 @@ struct Inner {
     log_index: u64,
     /// Runs once before the next proposal: someone else is faster.
     before_next: Option<Box<dyn FnOnce() + Send>>,
+    /// What views show until the next read barrier.
+    stale: Option<Arc<MemoryTables>>,
 }
 
 impl MemoryReplica {
@@ -64,6 +66,16 @@ impl MemoryReplica {
         self.inner.lock().unwrap().log_index
     }
 
+    /// The state as it is now.
+    pub(crate) fn tables(&self) -> Arc<MemoryTables> {
+        self.inner.lock().unwrap().tables.clone()
+    }
+
+    /// Views show `tables`, as on a leader that has not applied all it has, until the next read barrier.
+    pub(crate) fn lag_at(&self, tables: Arc<MemoryTables>) {
+        self.inner.lock().unwrap().stale = Some(tables);
+    }
+
     /// Does something between the next plan and its proposal.
     pub(crate) fn before_next(&self, action: impl FnOnce() + Send + 'static) {
         self.inner.lock().unwrap().before_next = Some(Box::new(action));
@@ -74,7 +86,8 @@ impl Replica for MemoryReplica {
     type Tables = Arc<MemoryTables>;
 
     fn view(&self) -> View<Self::Tables> {
-        View(self.inner.lock().unwrap().tables.clone())
+        let inner = self.inner.lock().unwrap();
+        View(inner.stale.as_ref().unwrap_or(&inner.tables).clone())
     }
 
     fn leader(&self) -> Leader {
@@ -90,6 +103,7 @@ impl Replica for MemoryReplica {
     }
 
     async fn read_barrier(&self, _deadline: Instant) -> Result<(), ReadFailure> {
+        self.inner.lock().unwrap().stale = None;
         Ok(())
     }
 
@@ -132,7 +146,7 @@ impl Sessions for NoSessions {
 pub(crate) fn founded() -> Admin<MemoryReplica> {
     let cluster_key = ClusterKey::generate().unwrap();
     let sealed_lookup_key = Sealer::new(&cluster_key).seal("lookup-key", &[7; 32]).unwrap();
-    let inner = Inner { tables: Arc::default(), log_index: 0, before_next: None };
+    let inner = Inner { tables: Arc::default(), log_index: 0, before_next: None, stale: None };
     let replica = MemoryReplica { inner: Arc::new(Mutex::new(inner)) };
     let found = FoundCluster {
         stamp: Some(Stamp { actor: "bootstrap".into(), ..Stamp::default() }),

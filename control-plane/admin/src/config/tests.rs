@@ -222,6 +222,20 @@ async fn files_applied_twice_change_nothing_the_second_time() {
 }
 
 #[tokio::test]
+async fn that_nothing_differs_is_not_said_of_a_state_older_than_the_call() {
+    let admin = founded();
+    apply(&admin, everything(), false).await.unwrap();
+    let before = admin.replica.tables();
+    let mut objects = everything();
+    objects[0].spec_json = objects[0].spec_json.replace("\"burstLimit\":20", "\"burstLimit\":30");
+    apply(&admin, objects, false).await.unwrap();
+    admin.replica.lag_at(before);
+    let back = apply(&admin, everything(), false).await.unwrap();
+    assert_eq!(effects(&back)[0], ("gold", "changed"));
+    assert!(back.revision.is_some());
+}
+
+#[tokio::test]
 async fn an_apply_is_one_commit_and_says_what_differs() {
     let admin = founded();
     apply(&admin, everything(), false).await.unwrap();
