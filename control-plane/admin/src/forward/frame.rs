@@ -6,16 +6,14 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full, Limited};
 use tonic::{Status, body::Body};
 
-use crate::replica::PEER_MESSAGE_BYTES_MAX;
-
 const HEAD_BYTES: usize = 5;
 
-/// Reads the one framed message of a unary call; the frame's head stays on it.
+/// Reads the one framed message of a unary call, of at most `bytes_max`; the frame's head stays on it.
 ///
 /// # Errors
 /// `resource_exhausted` when it is too large, or what the connection says.
-pub(crate) async fn collect(body: Body) -> Result<Bytes, Status> {
-    match Limited::new(body, PEER_MESSAGE_BYTES_MAX + HEAD_BYTES).collect().await {
+pub(crate) async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Status> {
+    match Limited::new(body, bytes_max + HEAD_BYTES).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(match error.downcast::<Status>() {
             Ok(status) => *status,
@@ -57,9 +55,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_framed_message_comes_back() {
-        let framed = collect(body_of(b"hello")).await.unwrap();
+        let framed = collect(body_of(b"hello"), 5).await.unwrap();
         assert_eq!(message_of(&framed).unwrap(), Bytes::from_static(b"hello"));
         assert!(message_of(&Bytes::from_static(&[1, 0, 0, 0, 0])).is_err());
         assert!(message_of(&Bytes::from_static(&[0, 0])).is_err());
+        assert_eq!(collect(body_of(b"hello"), 4).await.unwrap_err().code(), tonic::Code::ResourceExhausted);
     }
 }

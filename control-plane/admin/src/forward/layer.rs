@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use sluice_identity::{
-    Peer,
+    Peer, Role,
     roles::{self, Runs},
 };
 use sluice_proto::raft::{ForwardReply, ForwardRequest};
@@ -22,11 +22,13 @@ use crate::{
     call::{CarriedRequestId, leave_by, new_request_id, timeout_of},
     forward::frame,
     refused::{NOT_LEADER, Reason, Refused},
-    replica::{Leader, Replica},
+    replica::{Leader, PEER_MESSAGE_BYTES_MAX, Replica},
 };
 
 /// A call without a deadline of its own looks for a leader for this long.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Bytes of a message of a caller of whom nothing is known: a certificate request and a few names.
+const JOIN_BYTES_MAX: usize = 64 * 1024;
 /// First and longest pause between tries: an election takes 600 to 1,200 ms.
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -86,9 +88,12 @@ where
         let replica = self.replica.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            match frame::collect(body).await {
-                Ok(framed) => at_the_leader(inner, replica, parts, framed).await,
-                Err(status) => Ok(status.into_http()),
+            let deadline = deadline_of(&parts);
+            let collecting = frame::collect(body, bytes_max(&parts));
+            match tokio::time::timeout_at(deadline.into(), collecting).await {
+                Ok(Ok(framed)) => at_the_leader(inner, replica, parts, framed, deadline).await,
+                Ok(Err(status)) => Ok(status.into_http()),
+                Err(_) => Ok(Status::deadline_exceeded("expected the whole message in time, found a part").into_http()),
             }
         })
     }
@@ -101,19 +106,32 @@ impl<S, R> Forward<S, R> {
     }
 }
 
+/// Until when an answer is of use to the caller.
+fn deadline_of(parts: &Parts) -> Instant {
+    let header = parts.headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
+    leave_by(Instant::now() + header.and_then(timeout_of).unwrap_or(TIMEOUT_DEFAULT))
+}
+
+/// How large a message is read: of a stranger only what a joining node has to say.
+fn bytes_max(parts: &Parts) -> usize {
+    match parts.extensions.get::<Peer>().map(|peer| peer.role) {
+        Some(Role::Operator | Role::Control | Role::Data) => PEER_MESSAGE_BYTES_MAX,
+        Some(Role::Anonymous) | None => JOIN_BYTES_MAX,
+    }
+}
+
 /// Tries until a leader has answered or the caller's time is over.
 async fn at_the_leader<S, R>(
     mut inner: S,
     replica: R,
     mut parts: Parts,
     framed: Bytes,
+    deadline: Instant,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone,
     R: Replica,
 {
-    let header = parts.headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
-    let deadline = leave_by(Instant::now() + header.and_then(timeout_of).unwrap_or(TIMEOUT_DEFAULT));
     let request_id = match parts.extensions.get::<CarriedRequestId>() {
         Some(carried) => carried.0.clone(),
         None => new_request_id(),

@@ -170,6 +170,21 @@ async fn a_command_of_a_follower_is_stamped_and_proposed_by_the_leader() {
     assert!(admin.replica.view().stamp() > 0);
 }
 
+#[tokio::test]
+async fn a_stranger_is_read_only_as_far_as_a_joining_node_has_to_say() {
+    let (admin, follower) = cluster(0);
+    let mut service = Forward::over(routes(&admin), follower);
+    let mut answer = async |peer: Peer, bytes: usize| {
+        let mut request = Request::post("/sluice.admin.v1.Cluster/Join").body(frame::body_of(&vec![0; bytes])).unwrap();
+        request.extensions_mut().insert(peer);
+        let response = service.ready().await.unwrap().call(request).await.unwrap();
+        Status::from_header_map(response.headers()).map(|status| status.code())
+    };
+    assert_eq!(answer(Peer::anonymous(), 65 * 1024).await, Some(Code::ResourceExhausted));
+    assert_ne!(answer(Peer::anonymous(), 63 * 1024).await, Some(Code::ResourceExhausted));
+    assert_ne!(answer(Peer::operator("ann"), 65 * 1024).await, Some(Code::ResourceExhausted));
+}
+
 /// The service is what the peer port serves.
 #[test]
 fn the_peer_service_has_its_name() {
