@@ -110,6 +110,24 @@ pub(crate) fn kind_of(document: &document::Kind) -> Kind {
     }
 }
 
+/// The feature level that an enveloped document says it needs; 0 when it says nothing.
+pub(crate) fn level_of(document: &document::Kind) -> u32 {
+    match document {
+        document::Kind::RestApi(document) => document.level,
+        document::Kind::Resource(document) => document.level,
+        document::Kind::Method(document) => document.level,
+        document::Kind::Model(document) => document.level,
+        document::Kind::RequestValidator(document) => document.level,
+        document::Kind::Authorizer(document) => document.level,
+        document::Kind::GatewayResponse(document) => document.level,
+        document::Kind::Deployment(document) => document.level,
+        document::Kind::Stage(document) => document.level,
+        document::Kind::ApiKey(document) => document.level,
+        document::Kind::UsagePlan(document) => document.level,
+        document::Kind::UsagePlanKey(document) => document.level,
+    }
+}
+
 /// The row of a document.
 pub(crate) fn row_of<N: Noun>(noun: &N) -> RowRef {
     row(N::TABLE, noun.key())

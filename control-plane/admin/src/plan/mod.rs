@@ -29,7 +29,7 @@ use sluice_state::{Draft, Tables, View};
 use crate::{
     compiler::Compiler,
     ids::Ids,
-    noun::{Noun, Place, kind_of, ref_of, row_of},
+    noun::{Noun, Place, kind_of, level_of, ref_of, row_of},
     patch,
     propose::change,
     read::{self, Found},
@@ -164,6 +164,7 @@ impl<T: Tables> Planner<'_, T> {
         let Some(kind) = put.document.as_ref().and_then(|document| document.kind.clone()) else {
             return Err(Refused::invalid("document", "expected a document, found none", ""));
         };
+        self.level_fits(level_of(&kind))?;
         match kind {
             document::Kind::RestApi(document) => self.put_rest_api(document, expected),
             document::Kind::Resource(document) => self.put_resource(document, expected),
@@ -178,6 +179,21 @@ impl<T: Tables> Planner<'_, T> {
             document::Kind::UsagePlan(document) => self.put_usage_plan(document, expected),
             document::Kind::UsagePlanKey(document) => self.put_usage_plan_key(document, expected),
         }
+    }
+
+    /// Refuses a document that says it uses what the cluster does not support yet: what this release does not know of it
+    /// would be lost.
+    fn level_fits(&self, level: u32) -> Result<(), Refused> {
+        // Callers leave it out: the leader sets it.
+        if level == 0 {
+            return Ok(());
+        }
+        let supported = self.view.cluster().map_or(0, |cluster| cluster.level);
+        if level <= supported {
+            return Ok(());
+        }
+        let message = format!("the document is of feature level {level}, the cluster has level {supported}");
+        Err(Refused::new(Reason::Level, format!("{message}; upgrade all nodes and raise the level first")))
     }
 
     /// A patch is a put of the patched document.

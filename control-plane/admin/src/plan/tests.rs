@@ -33,6 +33,16 @@ fn new_resource(parent: &str, api: &RestApi, part: &str) -> Resource {
     }
 }
 
+#[tokio::test]
+async fn a_document_above_the_level_of_the_cluster_is_refused() {
+    let admin = founded();
+    let named = |level| RestApi { name: "pets".into(), level, ..RestApi::default() };
+    let (code, message) = admin.refused(put(named(2))).await;
+    assert_eq!(code, "level");
+    assert!(message.contains("level 2") && message.contains("has level 1"), "{message}");
+    admin.done(put(named(1))).await;
+}
+
 fn method(resource: &Resource, verb: &str) -> Method {
     Method {
         api_id: resource.api_id.clone(),
