@@ -32,6 +32,9 @@ impl<R: Replica> apis_server::Apis for Admin<R> {
             let last = tokio::select! {
                 // Not cancel safe, and need not be: what was uploaded is trimmed, what was committed stays.
                 result = importing => result.map_err(Status::from),
+                () = tokio::time::sleep_until(call.deadline.into()) => {
+                    Err(Status::deadline_exceeded("the import did not end before the deadline; give it more time"))
+                }
                 () = replies.closed() => return,
             };
             let _ = replies.send(last).await;

@@ -34,6 +34,9 @@ impl<R: Replica> keys_server::Keys for Admin<R> {
             let last = tokio::select! {
                 // Not cancel safe, and need not be: what was committed stays, and is found again by a resumed import.
                 result = importing => result.map_err(Status::from),
+                () = tokio::time::sleep_until(call.deadline.into()) => {
+                    Err(Status::deadline_exceeded("the import did not end before the deadline; give it more time"))
+                }
                 () = replies.closed() => return,
             };
             let _ = replies.send(last).await;
