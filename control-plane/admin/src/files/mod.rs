@@ -11,6 +11,8 @@ mod names;
 mod rest_api;
 mod spec;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod usage_plan;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -53,7 +53,11 @@ pub(super) fn plan<T: Tables>(planner: &mut Planner<'_, T>, object: &Object) -> 
     let view = &planner.view;
     let api_id = present_id.clone().unwrap_or_else(|| planner.ids.api(|id| read::api_exists(view, id)));
     let present = present_id.as_ref().and_then(|id| Contents::load(&planner.view, id));
-    let Wanted { contents, stages, mut warnings } = wanted(planner, object, &api_id)?;
+    let Wanted { mut contents, stages, mut warnings } = wanted(planner, object, &api_id)?;
+    if let (Some(present), None) = (&present, &object.openapi) {
+        // What an import wanted its author to know is in no file: it stays with what was imported.
+        contents.rest_api.warnings.clone_from(&present.rest_api.warnings);
+    }
     let owner = Owner { api_id: api_id.clone(), now: seconds(planner.now_ms) };
     let contents = settled(contents, present.as_ref(), &owner, planner.ids);
     warnings.extend(contents.checked().map_err(|refused| refused.under("spec"))?);

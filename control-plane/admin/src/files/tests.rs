@@ -1,0 +1,84 @@
+//! What is written back is what is there, whatever else has happened to it.
+
+use serde_json::json;
+use sluice_proto::{
+    admin::{ApplyReply, ApplyRequest, ExportRequest, Object, operation},
+    model::{Kind, RestApi, Stage},
+};
+use sluice_rpc::admin::config_server::Config as _;
+use tonic::Request;
+
+use crate::{
+    noun::Noun as _,
+    read,
+    testing::{MemoryReplica, deploy, founded, id_of, patch, put},
+};
+
+type Admin = crate::admin::Admin<MemoryReplica>;
+
+async fn apply(admin: &Admin, objects: Vec<Object>) -> ApplyReply {
+    let request = ApplyRequest { request_id: Vec::new(), objects, dry_run: false };
+    Admin::apply(admin, Request::new(request)).await.unwrap().into_inner()
+}
+
+async fn exported(admin: &Admin) -> Vec<Object> {
+    let request = ExportRequest { kind: "RestApi".into(), ..ExportRequest::default() };
+    Admin::export(admin, Request::new(request)).await.unwrap().into_inner().objects
+}
+
+/// An API whose one route answers by itself, deployed.
+fn answering(text: &str) -> Object {
+    let spec = json!({
+        "resources": {"/": {"methods": {"GET": {
+            "methodIntegration": {"type": "MOCK", "requestTemplates": {"application/json": "{\"statusCode\": 200}"},
+                "integrationResponses": {"200": {"statusCode": "200", "responseTemplates": {"application/json": text}}}},
+            "methodResponses": {"200": {"statusCode": "200"}}
+        }}}},
+        "stages": {"prod": {"deploy": true}}
+    });
+    Object { kind: "RestApi".into(), name: "pets".into(), spec_json: spec.to_string(), ..Object::default() }
+}
+
+async fn round_trip(admin: &Admin) {
+    let index = admin.replica.log_index();
+    let reply = apply(admin, exported(admin).await).await;
+    let changed: Vec<_> = reply.objects.iter().filter(|one| one.effect != "unchanged").collect();
+    assert!(changed.is_empty(), "{changed:?}");
+    assert!(reply.objects.iter().all(|one| one.differences.is_empty()), "{:?}", reply.objects);
+    assert_eq!(admin.replica.log_index(), index);
+}
+
+#[tokio::test]
+async fn a_stage_that_was_rolled_back_is_written_so() {
+    let admin = founded();
+    let api = apply(&admin, vec![answering("one")]).await.objects[0].id.clone();
+    let view = crate::replica::Replica::view(&admin.replica);
+    let first = read::find::<Stage, _>(&view, &[api.clone(), "prod".into()]).unwrap().document.deployment_id;
+    apply(&admin, vec![answering("two")]).await;
+    round_trip(&admin).await;
+    let mut back = deploy(&api, "prod");
+    if let Some(operation::Kind::Deploy(deploy)) = &mut back.kind {
+        deploy.deployment_id = Some(first.clone());
+    }
+    admin.done(back).await;
+    round_trip(&admin).await;
+    let view = crate::replica::Replica::view(&admin.replica);
+    let stage = read::find::<Stage, _>(&view, &[api.clone(), "prod".into()]).unwrap().document;
+    assert_eq!(stage.deployment_id, first);
+    admin.done(patch(Kind::RestApi, &[&api], &[("replace", "description", "edited")])).await;
+    round_trip(&admin).await;
+}
+
+#[tokio::test]
+async fn what_an_import_wanted_its_author_to_know_stays_with_the_api() {
+    let admin = founded();
+    let api = RestApi { name: "pets".into(), warnings: vec!["paths[\"/a\"]: said".into()], ..RestApi::default() };
+    let id = id_of(&admin.done(put(api)).await);
+    round_trip(&admin).await;
+    let mut objects = exported(&admin).await;
+    objects[0].spec_json = objects[0].spec_json.replacen('{', "{\"description\":\"new\",", 1);
+    assert_eq!(apply(&admin, objects).await.objects[0].differences, ["description: (none) -> \"new\""]);
+    let view = crate::replica::Replica::view(&admin.replica);
+    let api = read::find::<RestApi, _>(&view, &[id]).unwrap().document;
+    assert_eq!(api.warnings.len(), 1, "{} keeps them", RestApi::KIND.as_str_name());
+}
