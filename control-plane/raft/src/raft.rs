@@ -232,6 +232,13 @@ impl Raft {
         members.get_node(&raft_id).map(|node| node.addr.clone())
     }
 
+    /// Returns when Raft has stopped: by [`Raft::shutdown`], or because it could not go on. Cancel-safe.
+    pub async fn stopped(&self) {
+        let mut leadership = self.leadership();
+        // Who tells of it ends with the core.
+        while leadership.changed().await.is_ok() {}
+    }
+
     /// Stops Raft: proposals under way are given up, what was acknowledged is on disk. The folder is free for another
     /// process when every clone, view and service has been dropped too.
     pub async fn shutdown(&self) {

@@ -47,6 +47,19 @@ async fn a_stopped_node_finds_everything_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_go_on_says_so() {
+    let cluster = Cluster::with(1, |settings| settings.snapshot_log_bytes = 4_096).await;
+    let raft = cluster.raft(1);
+    // No checkpoint can be taken there any more.
+    let snapshots = cluster.settings(1).data_dir.join("raft/snapshots");
+    std::fs::remove_dir_all(&snapshots).unwrap();
+    std::fs::write(&snapshots, "in the way").unwrap();
+    let grown = harness::plan_with("large", &"x".repeat(8_192));
+    let _ = raft.propose(grown, harness::deadline()).await;
+    tokio::time::timeout(FAST, raft.stopped()).await.expect("it is told of the end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_another_node_or_cluster_is_refused() {
     let mut cluster = Cluster::of(1).await;
     cluster.stop(1).await;

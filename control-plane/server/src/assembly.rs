@@ -52,6 +52,7 @@ pub(crate) async fn assemble(
     }
     wiring.serve_admin(listeners.admin, &services, sync);
     wiring.serve_http(listeners.http, report.clone());
+    wiring.watch_raft();
     wiring.keep_house(this);
 
     info!(admin = %addresses.admin, peer = %addresses.peer, http = %addresses.http, "control node listens");

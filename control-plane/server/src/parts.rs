@@ -94,6 +94,17 @@ impl Wiring {
         });
     }
 
+    /// Raft itself: without it a node would go on to serve what is never again brought up to date.
+    pub(crate) fn watch_raft(&mut self) {
+        let (raft, stop) = (self.raft.clone(), self.stops.all_but_peers.clone());
+        self.start("raft", async move {
+            match stop.run_until_cancelled(raft.stopped()).await {
+                None => Ok(()),
+                Some(()) => Err("it could not go on; the log says why: check the disk, then start the node".to_owned()),
+            }
+        });
+    }
+
     /// What a node does unasked. `this` is what it says of itself.
     pub(crate) fn keep_house(&mut self, this: Node) {
         let stop = self.stops.all_but_peers.clone();
