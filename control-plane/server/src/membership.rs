@@ -114,7 +114,8 @@ async fn join_there(settings: &Settings, data: &DataDir, announced: &Announced) 
         control: &settings.join,
         token: token.as_ref(),
         role: NodeRole::Control,
-        node: node_row(announced),
+        // The leader says when it joined; what is asked again after a restart must be the same request.
+        node: Node { joined_ms: 0, ..node_row(announced) },
         folder: &folder,
         plaintext: settings.plaintext_reach(),
         patience: settings.join_patience,
