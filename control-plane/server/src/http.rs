@@ -127,7 +127,8 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 
 /// Serves until `stop`, then lets requests under way finish.
 pub(crate) async fn serve(mut incoming: Incoming, report: Arc<Report>, stop: CancellationToken) {
-    let mut builder = Builder::new(TokioExecutor::new());
+    // HTTP/1 only: finding out the version waits for a client's first bytes without a deadline.
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
