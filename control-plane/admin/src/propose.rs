@@ -93,6 +93,9 @@ async fn at<R: Replica>(
         }
         Err(status) if matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown) => None,
         Err(status) if status.code() == Code::DeadlineExceeded => Some(Err(refusal(&ProposeFailure::Timeout))),
+        Err(status) if status.code() == Code::ResourceExhausted => {
+            Some(Err(Refused::new(Reason::Capacity, status.message())))
+        }
         Err(status) => Some(Err(Refused::new(Reason::Unavailable, status.message()))),
     }
 }
@@ -116,6 +119,7 @@ fn refusal(failure: &ProposeFailure) -> Refused {
             Reason::OutcomeUnknown,
             "no outcome before the deadline; the change may have been made: ask again with the same request id",
         ),
+        ProposeFailure::TooLarge { .. } => Refused::new(Reason::Capacity, failure.to_string()),
         ProposeFailure::Stopped => Refused::new(Reason::Unavailable, failure.to_string()),
     }
 }

@@ -96,6 +96,14 @@ pub enum ProposeFailure {
     /// The outcome is unknown: the deadline passed, or the leader changed under the proposal. It may be applied later.
     #[error("the outcome is not known before the deadline; ask again with the same request id")]
     Timeout,
+    /// Nothing was proposed: the command would not reach the other nodes in one message.
+    #[error("expected a command of at most {most} bytes, found one of {bytes}; make the change in several")]
+    TooLarge {
+        /// Of the encoded command.
+        bytes: usize,
+        /// What one may have.
+        most: usize,
+    },
     /// Raft has stopped on this node.
     #[error("raft has stopped on this node")]
     Stopped,

@@ -47,6 +47,15 @@ async fn a_stopped_node_finds_everything_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_no_message_could_carry_never_enters_the_log() {
+    let cluster = Cluster::of(1).await;
+    let large = harness::plan_with("large", &"x".repeat(2 << 20));
+    let refused = cluster.raft(1).propose(large, harness::deadline()).await;
+    assert!(matches!(refused, Err(ProposeFailure::TooLarge { .. })), "{refused:?}");
+    cluster.propose(plan("small")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_cannot_go_on_says_so() {
     let cluster = Cluster::with(1, |settings| settings.snapshot_log_bytes = 4_096).await;
     let raft = cluster.raft(1);

@@ -29,7 +29,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// # Errors
-    /// `Invalid` for a document that is larger than an entry of the log.
+    /// `Invalid` for a document or a part that is larger than an entry of the log.
     pub(crate) fn of(contents: Vec<ContentEntry>) -> Result<Self, Refused> {
         let too_large = contents.iter().find(|one| one.bytes.len() > limits::DOCUMENT_BYTES_MAX);
         if let Some(one) = too_large {
@@ -45,6 +45,14 @@ impl Parts {
             entries.push(Entry { table, key, digest, bytes: bytes.into() });
         }
         let parts: Vec<Bytes> = build_parts(rows).iter().map(|part| part.encode_to_vec().into()).collect();
+        if let Some(part) = parts.iter().find(|part| part.len() > limits::DOCUMENT_BYTES_MAX) {
+            let message = format!(
+                "the api has too many resources, methods or models: a 64th of their list has {} bytes, at most {} fit",
+                part.len(),
+                limits::DOCUMENT_BYTES_MAX
+            );
+            return Err(Refused::invalid("", message, "split it into several apis"));
+        }
         let digests = parts.iter().map(|part| Digest::of(part)).collect();
         Ok(Self { digests, entries, parts })
     }
@@ -107,6 +115,16 @@ fn batches(values: Vec<Bytes>) -> impl Iterator<Item = Vec<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_no_entry_could_carry_is_refused() {
+        // All in one part: that of their resource.
+        let key = |verb: usize| vec!["api".to_owned(), "resource".to_owned(), format!("VERB{verb}")];
+        let method = |verb| ContentEntry { table: Table::Method, key: key(verb), bytes: Vec::new() };
+        assert!(Parts::of((0..1_000).map(method).collect()).is_ok());
+        let refused = Parts::of((0..20_000).map(method).collect()).unwrap_err();
+        assert!(refused.message.contains("too many"), "{}", refused.message);
+    }
 
     #[test]
     fn uploads_stay_below_an_entry_of_the_log_and_lose_nothing() {

@@ -93,6 +93,7 @@ impl<R: Replica> peer_server::Peer for PeerCalls<R> {
             })),
             Err(ProposeFailure::NotLeader { leader }) => Ok(Response::new(elsewhere(leader.unwrap_or(0)))),
             Err(ProposeFailure::Timeout) => Err(Status::deadline_exceeded(ProposeFailure::Timeout.to_string())),
+            Err(failure @ ProposeFailure::TooLarge { .. }) => Err(Status::resource_exhausted(failure.to_string())),
             Err(ProposeFailure::Stopped) => Err(Status::unavailable(ProposeFailure::Stopped.to_string())),
         }
     }

@@ -14,6 +14,9 @@ use crate::{ProposeFailure, types::EncodedCommand};
 /// Pause before a proposal that no leader took is tried again, unless a leader is known before.
 const RETRY: Duration = Duration::from_millis(20);
 
+/// Bytes of one command: an entry of the log, with room for a stamp that was set after it was measured.
+const COMMAND_BYTES_MAX: usize = sluice_model::limits::ENTRY_BYTES_MAX + 4 * 1024;
+
 /// A command that was applied: done or rejected.
 #[derive(Debug, Clone)]
 pub struct Proposed {
@@ -32,9 +35,14 @@ impl Raft {
     /// Dropping the future gives up waiting; the command may be applied all the same.
     ///
     /// # Errors
-    /// `NotLeader` when nothing was proposed, `Timeout` when the outcome is not known, `Stopped`.
+    /// `NotLeader` and `TooLarge` when nothing was proposed, `Timeout` when the outcome is not known, `Stopped`.
     pub async fn propose(&self, command: Command, deadline: Instant) -> Result<Proposed, ProposeFailure> {
         let command = EncodedCommand(command.encode_to_vec().into());
+        // In the log it could never be taken out again, nor be sent: nothing after it would be committed.
+        let bytes = command.0.len();
+        if bytes > COMMAND_BYTES_MAX {
+            return Err(ProposeFailure::TooLarge { bytes, most: COMMAND_BYTES_MAX });
+        }
         let deadline = tokio::time::Instant::from_std(deadline);
         loop {
             let written = timeout_at(deadline, self.inner.core.client_write(command.clone())).await;
