@@ -171,6 +171,22 @@ impl Cluster {
     }
 }
 
+/// Nodes that still run when a test ends are stopped: RocksDB's threads must not outlive `main`, which takes the locks
+/// that they use away from them.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let running: Vec<_> = self.nodes.values_mut().filter_map(|node| node.running.take()).collect();
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for (raft, serving) in running {
+                    serving.abort();
+                    raft.shutdown().await;
+                }
+            });
+        });
+    }
+}
+
 pub(crate) fn found() -> FoundCluster {
     FoundCluster {
         stamp: Some(stamp()),
