@@ -3,13 +3,13 @@
 //! Promise: one delta in flight, and the next spans all that happened meanwhile; within a generation never a smaller
 //! number than the data node holds; a digest goes out every second. Absent: who else streams (`fleet`).
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use prost::Message;
 use sluice_model::Revision;
 use sluice_proto::sync::{Applied, Beat, Behind, FromControl, FromData, Welcome, from_control, from_data};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{SemaphorePermit, mpsc, watch},
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_stream::{Stream, StreamExt};
@@ -130,7 +130,7 @@ struct Session<'a, S: Source, I> {
     resync_from: Instant,
 }
 
-impl<S, I> Session<'_, S, I>
+impl<'a, S, I> Session<'a, S, I>
 where
     S: Source,
     I: Stream<Item = Result<FromData, Status>> + Send + Unpin,
@@ -222,7 +222,7 @@ where
     }
 
     async fn snapshot(&mut self) -> Result<(), Ended> {
-        let permit = self.shared.snapshots.acquire().await;
+        let permit = self.turn().await?;
         let mut reading = snapshot::read(&self.shared.fleet.inner.source).await;
         let mut bytes = 0;
         let mut ended = false;
@@ -240,6 +240,21 @@ where
         self.shared.meters.sent_snapshots.increment(1);
         self.shared.meters.snapshot_bytes.increment(bytes);
         Ok(())
+    }
+
+    /// Waits for its turn to be sent a snapshot, and beats meanwhile: a data node that hears nothing goes elsewhere, and
+    /// waits there from the beginning.
+    async fn turn(&mut self) -> Result<SemaphorePermit<'a>, Ended> {
+        let mut turn = pin!(self.shared.snapshots.acquire());
+        loop {
+            // Cancel-safe: the place in the queue is kept, an interval keeps its tick.
+            tokio::select! {
+                permit = &mut turn => {
+                    return permit.map_err(|_| Status::unavailable("this control node stops; try another").into());
+                }
+                _ = self.beats.tick() => self.beat().await?,
+            }
+        }
     }
 
     fn take(&mut self, message: from_data::Kind) -> Result<(), Ended> {

@@ -114,6 +114,12 @@ impl DataNode {
         }
     }
 
+    /// Waits for the next message; says whether it is a beat.
+    pub(crate) async fn beaten(&mut self) -> bool {
+        let message = tokio::time::timeout(PATIENCE, self.from.recv()).await.expect("a message in time");
+        matches!(message, Some(Ok(FromControl { kind: Some(Kind::Beat(_)) })))
+    }
+
     pub(crate) async fn welcomed(&mut self) -> Welcome {
         match self.next().await {
             Ok(Kind::Welcome(welcome)) => welcome,

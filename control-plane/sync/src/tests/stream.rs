@@ -109,6 +109,30 @@ async fn a_snapshot_is_of_one_moment_whatever_is_committed_while_it_is_sent() {
 }
 
 #[tokio::test]
+async fn a_node_that_waits_for_its_turn_hears_beats() {
+    let timing = Timing { beat_every: Duration::from_millis(10), ..quick() };
+    let mut cluster = Cluster::start(1, timing);
+    for id in 0..12 {
+        cluster.apply(plan(&format!("p{id}"), &vec![7; limits::STREAM_CHUNK_BYTES_MAX / 2]));
+    }
+    // As many as are served at once, and they do not read on.
+    let mut slow = Vec::new();
+    for id in ["d1", "d2", "d3", "d4"] {
+        let mut node = DataNode::connect(&cluster, &cluster.servers[0], id, None).await;
+        node.welcomed().await;
+        assert!(matches!(node.next().await, Ok(Kind::SnapshotStart(_))));
+        slow.push(node);
+    }
+    let mut waits = DataNode::connect(&cluster, &cluster.servers[0], "d5", None).await;
+    waits.welcomed().await;
+    for _ in 0..3 {
+        assert!(waits.beaten().await);
+    }
+    drop(slow);
+    assert!(matches!(waits.moved().await, Moved::BySnapshot { .. }));
+}
+
+#[tokio::test]
 async fn another_generation_is_taken_only_whole() {
     let mut cluster = Cluster::start(1, quick());
     cluster.change("p1");
