@@ -44,9 +44,9 @@ impl CompiledGatewayResponse {
     /// Compiles a gateway response; paths of diagnostics begin at the document.
     pub(crate) fn compile(document: &GatewayResponse, problems: &mut Diagnostics) -> Self {
         let status = document.status_code.as_deref().filter(|text| !text.is_empty()).and_then(|text| {
-            let status = text.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
+            let status = final_status(text);
             if status.is_none() {
-                let message = format!("expected a status of 100 to 999, found {text:?}");
+                let message = format!("expected a status of 200 to 599, found {text:?}");
                 problems.error("invalid-status", "statusCode", message);
             }
             status
@@ -67,6 +67,13 @@ impl CompiledGatewayResponse {
         }
         Self { status, headers: headers.into(), bodies: bodies.into() }
     }
+}
+
+/// Reads a status that can end an exchange: what stands for less is never the last response (RFC 9110, section 15.2), and
+/// what is above 599 has no class.
+pub(crate) fn final_status(text: &str) -> Option<StatusCode> {
+    let code = text.parse().ok().filter(|code| (200..600).contains(code))?;
+    StatusCode::from_u16(code).ok()
 }
 
 fn header(place: &str, source: &str) -> Result<(HeaderName, ValueSource), Diagnostic> {
@@ -115,6 +122,14 @@ mod tests {
         assert_eq!(compiled.headers[0].1, ValueSource::Static("a".into()));
         assert_eq!(compiled.body().unwrap().content_type, "application/json");
         assert_eq!(compiled.bodies[1].pieces[1], Piece::Value(ValueSource::Context(ContextVariable::ErrorMessage)));
+    }
+
+    #[test]
+    fn a_status_that_ends_no_exchange_is_refused() {
+        for text in ["100", "101", "199", "600", "999", "-200", "2OO", ""] {
+            assert_eq!(final_status(text), None, "{text:?}");
+        }
+        assert_eq!(final_status("204"), Some(StatusCode::NO_CONTENT));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use sluice_proto::model::{Integration, IntegrationResponse};
 
 use crate::{
     NOT_SUPPORTED_YET,
+    gateway_response::final_status,
     http_proxy::{HeaderMapping, header_mapping, source_problem},
     template::{self, Directive},
     value::ValueSource,
@@ -134,8 +135,8 @@ fn choice(template: &str, patterns: &[Option<Regex>]) -> MockChoice {
 impl MockAnswer {
     fn compile(key: &str, response: &IntegrationResponse, problems: &mut Diagnostics) -> Option<Self> {
         let text = if response.status_code.is_empty() { key } else { &response.status_code };
-        let Some(status) = text.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()) else {
-            problems.error("invalid-status", "statusCode", format!("expected a status of 100 to 999, found {text:?}"));
+        let Some(status) = final_status(text) else {
+            problems.error("invalid-status", "statusCode", format!("expected a status of 200 to 599, found {text:?}"));
             return None;
         };
         let headers = response
