@@ -33,6 +33,8 @@ pub enum FaultKind {
     Exhausted,
     /// The integration's URI, with its variables filled in, is not one that can be called.
     BadTarget,
+    /// The client's values would make a `.` or `..` of a segment of the backend's path.
+    DotSegment,
     /// A MOCK has no template for the request's media type, and does not let it pass.
     UnsupportedMediaType,
     /// The status that a MOCK's template names has no integration response.
@@ -89,6 +91,7 @@ impl Fault {
             FaultKind::ClientGone
             | FaultKind::ClientStalled
             | FaultKind::BodyTooLarge
+            | FaultKind::DotSegment
             | FaultKind::UnsupportedMediaType => FaultOrigin::Client,
             FaultKind::Exhausted | FaultKind::BadTarget | FaultKind::NoMockAnswer | FaultKind::NoMockStatus => {
                 FaultOrigin::Gateway
@@ -120,6 +123,7 @@ impl FaultKind {
             FaultKind::BodyTooLarge => "body_too_large",
             FaultKind::Exhausted => "exhausted",
             FaultKind::BadTarget => "bad_target",
+            FaultKind::DotSegment => "dot_segment",
             FaultKind::UnsupportedMediaType => "unsupported_media_type",
             FaultKind::NoMockAnswer => "no_mock_answer",
             FaultKind::NoMockStatus => "no_mock_status",

@@ -60,8 +60,9 @@ pub(crate) fn of_request(name: &str) -> RequestField {
     }
 }
 
-/// Whether a field, in lower case, belongs to the connection or to the framing, so that a mapping cannot set it.
-pub(crate) fn frames_or_connects(name: &str) -> bool {
+/// Whether a field, in lower case, belongs to the connection or to the framing, so that a mapping cannot set it, neither
+/// towards a backend nor towards a client.
+pub fn frames_or_connects(name: &str) -> bool {
     const NAMES: [&str; 10] = [
         "connection",
         "content-length",

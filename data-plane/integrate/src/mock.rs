@@ -8,6 +8,7 @@ use sluice_compile::{Mock, MockChoice, Passthrough};
 use crate::body::Body;
 use crate::call::{Answer, Values};
 use crate::fault::{Fault, FaultKind};
+use crate::fields::frames_or_connects;
 
 /// Without a media type a request counts as this one.
 const DEFAULT_MEDIA_TYPE: &str = "application/json";
@@ -33,7 +34,7 @@ pub fn answer(mock: &Mock, headers: &HeaderMap, values: &dyn Values) -> Result<A
     let chosen = &mock.answers[index];
     let mut headers = HeaderMap::with_capacity(chosen.headers.len() + 1);
     headers.insert(CONTENT_TYPE, chosen.content_type.clone());
-    for mapping in &chosen.headers {
+    for mapping in chosen.headers.iter().filter(|mapping| !frames_or_connects(mapping.name.as_str())) {
         let mut set = false;
         values.each(&mapping.value, &mut |value| {
             let Ok(value) = HeaderValue::from_str(value) else { return };

@@ -2,7 +2,7 @@
 //!
 //! Promise: one buffer, written once from front to back; fields of the client's connection are left out while copying;
 //! what mappings set replaces what the client sent under that name, also when the mapped value is absent, so that a
-//! client cannot stand in for a mapping.
+//! client cannot stand in for a mapping; no value of a request leads out of the path that it is put into.
 //! Absent: the fields that frame the body, which the upload writes.
 
 use http::Method;
@@ -11,6 +11,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use sluice_compile::{HttpProxy, Piece, QueryMapping, ValueSource};
 
 use crate::call::{Call, Values};
+use crate::dot_segment::has_dot_segment;
+use crate::fault::{Fault, FaultKind};
 use crate::fields::{self, RequestField};
 
 /// Room for a usual head, in bytes.
@@ -19,18 +21,34 @@ const HEAD_BYTES: usize = 1_024;
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The head of `call` for `proxy`, up to where the framing fields begin.
-pub(crate) fn head(proxy: &HttpProxy, method: &Method, call: &Call<'_>) -> Vec<u8> {
+///
+/// # Errors
+/// `DotSegment` when the path with its values has one.
+pub(crate) fn head(proxy: &HttpProxy, method: &Method, call: &Call<'_>) -> Result<Vec<u8>, Fault> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     head.extend_from_slice(method.as_str().as_bytes());
     head.push(b' ');
-    write_target(&mut head, proxy, call);
+    write_path(&mut head, &proxy.uri.path, call.values)?;
+    write_query(&mut head, proxy, call);
     head.extend_from_slice(b" HTTP/1.1\r\n");
     write_fields(&mut head, proxy, call);
-    head
+    Ok(head)
 }
 
-fn write_target(head: &mut Vec<u8>, proxy: &HttpProxy, call: &Call<'_>) {
-    write_pieces(head, &proxy.uri.path, call.values);
+/// A backend that resolves `..` would serve what another route, with its own key and limits, stands in front of.
+fn write_path(head: &mut Vec<u8>, path: &[Piece], values: &dyn Values) -> Result<(), Fault> {
+    let start = head.len();
+    write_pieces(head, path, values);
+    if path.len() > 1 && has_dot_segment(&head[start..]) {
+        return Err(Fault::before_sending(
+            FaultKind::DotSegment,
+            "a value of the request is a dot segment of the path",
+        ));
+    }
+    Ok(())
+}
+
+fn write_query(head: &mut Vec<u8>, proxy: &HttpProxy, call: &Call<'_>) {
     let mut query = QueryWriter { head, empty: true };
     if !proxy.uri.query.is_empty() {
         query.separate();

@@ -64,8 +64,8 @@ impl RequestBody {
         matches!(self.0, Source::Stream { .. })
     }
 
-    /// Its length, where it is known beforehand.
-    pub(crate) fn exact_len(&self) -> Option<u64> {
+    /// Its length in bytes, where it is known beforehand.
+    pub fn exact_len(&self) -> Option<u64> {
         match &self.0 {
             Source::Empty => Some(0),
             Source::Full(bytes) => Some(bytes.len() as u64),

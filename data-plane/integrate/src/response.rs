@@ -123,10 +123,10 @@ impl HeadReader {
                     continue;
                 }
                 ResponseField::ContentLength => {
-                    seen.content_length(&value)?;
+                    let length = seen.content_length(&value)?;
                     // RFC 9110, section 8.6: in an answer to HEAD it tells the length that GET would have.
                     if asked == Asked::Head {
-                        headers.insert(http::header::CONTENT_LENGTH, value.clone());
+                        headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
                     }
                     fields::REMAPPED_CONTENT_LENGTH
                 }
@@ -144,7 +144,7 @@ impl HeadReader {
         }
         seen.drop_nominated(&mut headers);
         let framing = seen.framing(status, minor_version, asked)?;
-        let persistent = seen.is_persistent(minor_version) && framing != Framing::UntilClose;
+        let persistent = seen.is_persistent(status, minor_version) && framing != Framing::UntilClose;
         Ok(Head { status, headers, framing, persistent })
     }
 }
@@ -177,7 +177,7 @@ impl Seen {
     }
 
     /// Equal lengths, on several lines or in one list, are one; others are an error (RFC 9112, section 6.3, item 5).
-    fn content_length(&mut self, value: &HeaderValue) -> Result<(), Fault> {
+    fn content_length(&mut self, value: &HeaderValue) -> Result<u64, Fault> {
         for item in value.as_bytes().split(|byte| *byte == b',') {
             let length = fields::decimal(item.trim_ascii()).ok_or_else(|| bad("content length is not a number"))?;
             if self.length.is_some_and(|known| known != length) {
@@ -185,7 +185,7 @@ impl Seen {
             }
             self.length = Some(length);
         }
-        Ok(())
+        self.length.ok_or_else(|| bad("content length is not a number"))
     }
 
     fn connection(&mut self, value: &HeaderValue) {
@@ -232,10 +232,13 @@ impl Seen {
         })
     }
 
-    /// RFC 9112, section 9.3; and section 6.3, item 3: both framings at once end the connection after the message.
-    fn is_persistent(&self, minor_version: u8) -> bool {
+    /// RFC 9112, section 9.3; and section 6.3, item 3: both framings at once end the connection after the message. So does
+    /// a framing of 204, which must have none (RFC 9110, section 8.6): the body that it announces may still come.
+    fn is_persistent(&self, status: StatusCode, minor_version: u8) -> bool {
         let framed_twice = self.chunked && self.length.is_some();
-        !self.close && !framed_twice && (minor_version > 0 || self.keep_alive)
+        let announced = self.chunked || self.length.is_some_and(|length| length > 0);
+        let framed_wrongly = framed_twice || (status == StatusCode::NO_CONTENT && announced);
+        !self.close && !framed_wrongly && (minor_version > 0 || self.keep_alive)
     }
 }
 

@@ -91,7 +91,7 @@ impl Core {
             return Err(Fault::before_sending(FaultKind::BadTarget, "CONNECT is not a call of a backend"));
         }
         let backend = self.pool.backend(&proxy.uri.origin, proxy.tls)?;
-        let head = outbound::head(proxy, method, &call);
+        let head = outbound::head(proxy, method, &call)?;
         let mut upload = Upload::new(head, call.body, LengthExpected::of(method));
         let deadline = Instant::now() + proxy.timeout;
         let exchanged = timeout_at(deadline, self.exchange(&backend, method, &mut upload)).await;

@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::phase::{Halt, Reply};
 use crate::received::{BODY_BYTES_MAX, Received};
 use crate::request_id::RequestIds;
-use crate::respond::{identify, respond};
+use crate::respond::{conform, identify, respond};
 use crate::tally::CoreTally;
 use crate::view::{Pin, SnapshotSource, View};
 
@@ -106,6 +106,7 @@ impl Gateway {
         body: Result<RequestBody, sluice_integrate::Fault>,
         connection: &Connection,
     ) -> Response<AnswerBody> {
+        let asked = parts.method.clone();
         let view = self.core.pin.view();
         let client = self.core.settings.trusted_proxies.client(connection.peer, &parts.headers);
         let mut exchange = Exchange::new(self.core.ids.draw(), Instant::now(), client, Rc::clone(&self.core));
@@ -118,6 +119,7 @@ impl Gateway {
             Err(fault) => Err(fault.into()),
         };
         let mut reply = reply_of(outcome, &exchange, view.as_deref());
+        conform(&mut reply, &asked);
         identify(&mut reply, &exchange, &self.core.ids);
         exchange.answered(reply.status());
         reply.map(|body| AnswerBody::new(body, exchange))

@@ -67,7 +67,7 @@ fn fault(failed: sluice_integrate::Fault) -> Fault {
             FaultKind::IntegrationFailure
         }
         Failed::Exhausted => FaultKind::IntegrationFailure,
-        Failed::ClientGone | Failed::ClientStalled => FaultKind::MalformedRequest,
+        Failed::ClientGone | Failed::ClientStalled | Failed::DotSegment => FaultKind::MalformedRequest,
         Failed::BodyTooLarge => FaultKind::RequestTooLarge,
         Failed::BadTarget | Failed::NoMockAnswer | Failed::NoMockStatus => FaultKind::ApiConfigurationError,
         Failed::UnsupportedMediaType => FaultKind::UnsupportedMediaType,

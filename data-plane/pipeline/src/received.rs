@@ -46,6 +46,9 @@ impl<'v> Received<'v> {
         }
         check_host(&parts).map_err(malformed)?;
         let body = body.map_err(|_| Fault::new(FaultKind::RequestTooLarge, "the announced body is too large"))?;
+        if body.exact_len().is_none() && !is_chunked_alone(&parts.headers) {
+            return Err(malformed("the transfer coding is not chunked alone"));
+        }
         if let Some(method) = overriding_method(&parts.headers) {
             parts.method = method;
         }
@@ -87,12 +90,26 @@ fn check_host(parts: &request::Parts) -> Result<(), &'static str> {
     if fields.next().is_some() {
         return Err("more than one host");
     }
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':');
-    let bytes = first.as_bytes();
+    if is_host(first.as_bytes()) { Ok(()) } else { Err("the host is not valid") }
+}
+
+fn is_host(bytes: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let name = bytes.iter().position(|byte| !plain(byte)).unwrap_or(bytes.len());
     // The usual host needs no parser.
-    let usual = bytes.iter().all(plain) && bytes.iter().filter(|byte| **byte == b':').count() <= 1;
-    let valid = usual || Authority::try_from(bytes).is_ok_and(|authority| !authority.as_str().contains('@'));
-    if valid { Ok(()) } else { Err("the host is not valid") }
+    match &bytes[name..] {
+        [] => true,
+        [b':', port @ ..] if name > 0 => port.iter().all(u8::is_ascii_digit),
+        _ => Authority::try_from(bytes).is_ok_and(|authority| !authority.as_str().contains('@')),
+    }
+}
+
+/// Whether the body is framed by what the HTTP engine undoes: it reads `gzip, chunked`, and chunked that was applied twice,
+/// as if the outer coding were all (RFC 9112, section 6.1, wants both refused). HTTP/2 has no codings.
+fn is_chunked_alone(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = |coding: &http::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(chunked) && codings.next().is_none()
 }
 
 /// Bytes of names and values, as AWS counts them.

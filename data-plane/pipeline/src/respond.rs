@@ -5,9 +5,10 @@
 //! request id, an error type and a content type.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http_body::Body as _;
 use sluice_compile::{CompiledGatewayResponse, CompiledVariant};
-use sluice_integrate::Body;
+use sluice_integrate::{Body, frames_or_connects};
 use tracing::{debug, warn};
 
 use crate::exchange::Exchange;
@@ -39,6 +40,26 @@ pub(crate) fn identify(reply: &mut Reply, exchange: &Exchange, ids: &RequestIds)
     let headers = reply.headers_mut();
     headers.insert(REQUEST_ID, uuid);
     headers.insert(EXTENDED_REQUEST_ID, extended);
+}
+
+/// Takes away the body that a response to `asked`, the client's own verb, must not have: one to HEAD, whatever the
+/// integration was called with (RFC 9110, section 9.3.2), and one of 204 or 304 (sections 15.3.5 and 15.4.5). The HTTP/2
+/// engine sends what it is given, and clients take that for a broken stream.
+pub(crate) fn conform(reply: &mut Reply, asked: &Method) {
+    let bodiless = matches!(reply.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let empty = reply.body().is_end_stream();
+    if *asked == Method::HEAD {
+        let length = reply.body().size_hint().exact().filter(|_| !empty && !bodiless);
+        if let Some(length) = length {
+            reply.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+    } else if empty {
+        // What an integration called with HEAD told is not the length of this response.
+        reply.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    if !empty && (bodiless || *asked == Method::HEAD) {
+        *reply.body_mut() = Body::Empty;
+    }
 }
 
 fn built_in(answered: &Answered, status: StatusCode) -> Reply {
@@ -76,7 +97,7 @@ fn customised(answered: &Answered, facts: &Facts, view: &View, exchange: &Exchan
         *reply.body_mut() = Body::Full(Bytes::from(values.render(&body.pieces)));
         reply.headers_mut().insert(header::CONTENT_TYPE, body.content_type.clone());
     }
-    for (name, source) in &wanted.headers {
+    for (name, source) in wanted.headers.iter().filter(|(name, _)| !frames_or_connects(name.as_str())) {
         // A value that cannot stand in a header is left out, as an absent one is.
         let value = values.value(source).and_then(|value| HeaderValue::from_str(&value).ok());
         if let Some(value) = value {

@@ -16,7 +16,7 @@ use sluice_integrate::{RequestBody, SystemRoots, UpstreamSettings, UpstreamTls, 
 use sluice_pipeline::limits::{Buckets, CoreLimits};
 use sluice_pipeline::tally::CoreTally;
 use sluice_pipeline::{Connection, Gateway, GatewaySettings, PathAddresses, TrustedProxies};
-use sluice_proto::model::Stage;
+use sluice_proto::model::{Integration, Stage};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +42,10 @@ fn apis() -> Rows {
     let pets = Api::new("pets")
         .method("GET", "/", mock("200", "root"))
         .method("GET", "/pets", mock("200", "pets"))
+        .method("ANY", "/any", mock("200", "any"))
+        .method("GET", "/nothing-to-say", mock("204", "something"))
         .method("GET", "/refused", proxy("http://127.0.0.1:1/"))
+        .method("GET", "/files/{rest+}", proxied_path("http://127.0.0.1:1/public/{rest}"))
         .keyed_method("GET", "/keyed", mock("200", "keyed"));
     let mut disabled = Api::new("disabled").method("GET", "/pets", mock("200", "pets"));
     disabled.rest_api.disable_execute_api_endpoint = Some(true);
@@ -58,13 +61,34 @@ fn apis() -> Rows {
         .keyed_method("GET", "/keyed", mock("200", "keyed"))
         .gateway_response("INVALID_API_KEY", Some("401"), &headers, own)
         .gateway_response("DEFAULT_4XX", Some("404"), &[("Access-Control-Allow-Origin", "'*'")], "");
+    let framing = [
+        ("content-length", "method.request.header.x-length"),
+        ("transfer-encoding", "'chunked'"),
+        ("connection", "'close'"),
+        ("x-length", "method.request.header.x-length"),
+    ];
+    let framed = Api::new("framed").method("GET", "/", mock("200", "root")).gateway_response(
+        "DEFAULT_4XX",
+        None,
+        &framing,
+        r#"{"said":"own"}"#,
+    );
     let colored = Stage { variables: BTreeMap::from([("color".to_owned(), "blue".to_owned())]), ..stage() };
-    rows.deploy(&pets, stage()).deploy(&disabled, stage()).deploy(&broken, stage()).deploy(&custom, colored);
+    rows.deploy(&pets, stage())
+        .deploy(&disabled, stage())
+        .deploy(&broken, stage())
+        .deploy(&custom, colored)
+        .deploy(&framed, stage());
     rows.plan("plan", &[("pets", "dev")], None).plan("other", &[("custom", "prod")], None);
     rows.key("k1", "enabled-key-000000000", true, &["other", "plan"]);
     rows.key("k2", "disabled-key-00000000", false, &["plan"]);
     rows.key("k3", "elsewhere-key-0000000", true, &["other"]);
     rows
+}
+
+fn proxied_path(uri: &str) -> Integration {
+    let mapping = ("integration.request.path.rest".to_owned(), "method.request.path.rest".to_owned());
+    Integration { request_parameters: [mapping].into(), ..proxy(uri) }
 }
 
 fn gateway(source: Arc<Board>) -> Gateway {

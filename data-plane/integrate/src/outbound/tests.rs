@@ -71,7 +71,7 @@ fn written(proxy: &HttpProxy, query: &str, client: &[(&str, &str)]) -> Vec<Strin
         trace_id: Some(&HeaderValue::from_static("Root=1-2-3")),
         forwarded: Forwarded { address: "192.0.2.7", port: "443", proto: "https" },
     };
-    let text = String::from_utf8(head(proxy, call.method, &call)).unwrap();
+    let text = String::from_utf8(head(proxy, call.method, &call).unwrap()).unwrap();
     text.strip_suffix("\r\n").unwrap().split("\r\n").map(str::to_owned).collect()
 }
 
@@ -190,4 +190,39 @@ fn queries_pass_as_sent_around_what_is_mapped() {
     assert_eq!(target(&proxy, "a=1&page%20no=9&b&page+no&gone=forged"), expected);
     proxy.query = [mapped("p", ValueSource::Path(0)), mapped("m", ValueSource::MultiQuery("m".into()))].into();
     assert_eq!(target(&proxy, "&"), "/?fixed=1&p=a%2Fb&m=1&m=2");
+}
+
+#[test]
+fn a_value_that_is_a_dot_segment_stops_the_call() {
+    #[derive(Debug)]
+    struct Says(&'static str);
+    impl Values for Says {
+        fn each(&self, _: &ValueSource, take: &mut dyn FnMut(&str)) {
+            take(self.0);
+        }
+    }
+    let headers = HeaderMap::new();
+    let mut proxy = proxy();
+    let stopped = |proxy: &HttpProxy, value: &'static str| {
+        let call = Call {
+            method: &Method::GET,
+            headers: &headers,
+            query: "path=/../",
+            body: RequestBody::empty(),
+            values: &Says(value),
+            api_id: "abc123",
+            trace_id: None,
+            forwarded: Forwarded { address: "192.0.2.7", port: "443", proto: "https" },
+        };
+        head(proxy, call.method, &call).err().map(|fault| fault.kind)
+    };
+    for source in [ValueSource::Path(0), ValueSource::Query("q".into())] {
+        proxy.uri.path = [literal("/public/"), Piece::Value(source)].into();
+        for value in ["..", ".", "../admin"] {
+            assert_eq!(stopped(&proxy, value), Some(FaultKind::DotSegment), "{value}");
+        }
+        assert_eq!(stopped(&proxy, "a..b"), None);
+    }
+    proxy.uri.path = [literal("/public/../x")].into();
+    assert_eq!(stopped(&proxy, ".."), None, "what the API's author wrote is no request's value");
 }

@@ -26,7 +26,13 @@ fn mock(passthrough: Passthrough) -> Mock {
     };
     let answer = MockAnswer {
         status: StatusCode::IM_A_TEAPOT,
-        headers: [header("x-one", "1"), header("content-type", "text/plain"), header("x-bad", "a\nb")].into(),
+        headers: [
+            header("x-one", "1"),
+            header("content-type", "text/plain"),
+            header("x-bad", "a\nb"),
+            header("content-length", "3"),
+        ]
+        .into(),
         content_type: HeaderValue::from_static("application/json"),
         body: Bytes::from_static(b"short and stout"),
     };
