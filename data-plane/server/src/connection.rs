@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use tracing::debug;
 
 use self::socket::WatchedSocket;
-use crate::watch::{InFlight, Order, Watch};
+use crate::watch::{InFlight, Order, Owed, Watch};
 
 /// Bytes of a connection's read buffer, and so of what hyper takes for a head before it answers 431 by itself.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -113,12 +113,14 @@ async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Resp
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
-    Ok(response.map(|body| WatchedBody { body, _in_flight: in_flight }))
+    let owed = session.watch.owe();
+    Ok(response.map(|body| WatchedBody { body, owed, _in_flight: in_flight }))
 }
 
 /// A response's body; its request is in flight until it is dropped.
 struct WatchedBody {
     body: AnswerBody,
+    owed: Owed,
     _in_flight: InFlight,
 }
 
@@ -130,7 +132,13 @@ impl Body for WatchedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        // The engine asks for more when the client has room for it.
+        self.owed.taken();
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_ready() {
+            self.owed.ready();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

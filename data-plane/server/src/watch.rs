@@ -2,6 +2,7 @@
 //!
 //! Promise: slow heads, idle connections and clients that stop reading are found within a second of their bound, at the
 //! cost of a few stores per request instead of timers (hyper's own head timer costs 1,500 instructions a request).
+//! A client of HTTP/2 that answers pings and takes no response holds nothing longer than one of HTTP/1.1 that stops reading.
 //! Absent: deadlines of bodies on their way to a backend; the integration has those.
 
 use std::cell::{Cell, RefCell};
@@ -21,6 +22,10 @@ pub(crate) struct Patience {
     /// For the client to take bytes of a response.
     pub(crate) send: Duration,
 }
+
+/// Bytes of a response, at least, that a client has to take within its time: more than the pings that it can make a node
+/// answer meanwhile without being a nuisance of another kind.
+const TAKEN_BYTES_MIN: usize = 1_024;
 
 /// What a connection's task has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -53,6 +58,11 @@ pub(crate) struct Watch {
     /// Second since which the client takes nothing.
     blocked: Cell<Option<u32>>,
     in_flight: Cell<u32>,
+    /// Responses of which something is ready that the client has not taken.
+    owed: Cell<u32>,
+    /// Second since which the client takes nothing of any of them, and the bytes written since.
+    untaken: Cell<u32>,
+    trickle: Cell<usize>,
     /// HTTP/2: bytes between requests are pings and settings, not a head.
     multiplexed: Cell<bool>,
     order: Cell<Order>,
@@ -67,6 +77,9 @@ impl Watch {
             waiting: Cell::new(Waiting::Head),
             blocked: Cell::new(None),
             in_flight: Cell::new(0),
+            owed: Cell::new(0),
+            untaken: Cell::new(0),
+            trickle: Cell::new(0),
             multiplexed: Cell::new(false),
             order: Cell::default(),
             waker: RefCell::default(),
@@ -82,8 +95,26 @@ impl Watch {
     }
 
     /// The client took bytes.
-    pub(crate) fn wrote(&self) {
+    pub(crate) fn wrote(&self, count: usize) {
         self.blocked.set(None);
+        if self.owed.get() > 0 {
+            self.trickle.set(self.trickle.get() + count);
+            if self.trickle.get() >= TAKEN_BYTES_MIN {
+                self.moved();
+            }
+        }
+    }
+
+    fn moved(&self) {
+        self.untaken.set(self.clock.get());
+        self.trickle.set(0);
+    }
+
+    /// A response begins: its body is ready to be taken.
+    pub(crate) fn owe(self: &Rc<Self>) -> Owed {
+        let owed = Owed { watch: Rc::clone(self), ready: Cell::new(false) };
+        owed.ready();
+        owed
     }
 
     /// The client takes no more bytes for now.
@@ -131,11 +162,16 @@ impl Watch {
         if self.blocked.get().is_some_and(|since| waited(since) > patience.send) {
             return Order::Drop;
         }
+        if self.owed.get() > 0 && waited(self.untaken.get()) > patience.send {
+            return Order::Drop;
+        }
         if self.in_flight.get() > 0 {
             return Order::Serve;
         }
         match self.waiting.get() {
             Waiting::Head if waited(self.since.get()) > patience.head => Order::Drop,
+            // HTTP/2's engine may still hold the end of a response that nobody takes.
+            Waiting::Idle if waited(self.since.get()) > patience.idle + patience.send => Order::Drop,
             Waiting::Idle if waited(self.since.get()) > patience.idle => Order::Finish,
             Waiting::Head | Waiting::Idle => Order::Serve,
         }
@@ -154,6 +190,39 @@ impl Drop for InFlight {
             watch.waiting.set(Waiting::Idle);
             watch.since.set(watch.clock.get());
         }
+    }
+}
+
+/// A response on its way: whether it waits for its client, or its client for it.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    watch: Rc<Watch>,
+    ready: Cell<bool>,
+}
+
+impl Owed {
+    /// There is something for the client to take.
+    pub(crate) fn ready(&self) {
+        if !self.ready.replace(true) {
+            if self.watch.owed.get() == 0 {
+                self.watch.moved();
+            }
+            self.watch.owed.set(self.watch.owed.get() + 1);
+        }
+    }
+
+    /// The client has taken what there was.
+    pub(crate) fn taken(&self) {
+        if self.ready.replace(false) {
+            self.watch.owed.set(self.watch.owed.get() - 1);
+            self.watch.moved();
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.taken();
     }
 }
 
@@ -271,11 +340,44 @@ mod tests {
         watch.blocked();
         connections.sweep(30);
         assert_eq!(watch.order(), Order::Serve);
-        watch.wrote();
+        watch.wrote(1);
         connections.sweep(100);
         assert_eq!(watch.order(), Order::Serve);
         watch.blocked();
         connections.sweep(131);
+        assert_eq!(watch.order(), Order::Drop);
+    }
+
+    #[test]
+    fn a_client_that_takes_no_response_is_dropped_though_it_answers_pings() {
+        let connections = Connections::new(PATIENCE);
+        let (watch, _open) = connections.open();
+        let _request = watch.begin(http::Version::HTTP_2);
+        connections.sweep(100);
+        let owed = watch.owe();
+        connections.sweep(130);
+        assert_eq!(watch.order(), Order::Serve);
+        owed.taken();
+        connections.sweep(500);
+        assert_eq!(watch.order(), Order::Serve, "the backend is waited for");
+        owed.ready();
+        connections.sweep(520);
+        watch.wrote(TAKEN_BYTES_MIN);
+        connections.sweep(550);
+        assert_eq!(watch.order(), Order::Serve, "a slow client");
+        watch.wrote(17);
+        connections.sweep(551);
+        assert_eq!(watch.order(), Order::Drop);
+    }
+
+    #[test]
+    fn an_idle_connection_that_does_not_finish_is_dropped() {
+        let connections = Connections::new(PATIENCE);
+        let (watch, _open) = connections.open();
+        drop(watch.begin(http::Version::HTTP_2));
+        connections.sweep(61);
+        assert_eq!(watch.order(), Order::Finish);
+        connections.sweep(91);
         assert_eq!(watch.order(), Order::Drop);
     }
 

@@ -26,9 +26,10 @@ impl WatchedSocket {
     }
 
     fn written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match outcome {
+        match &outcome {
             Poll::Pending => self.watch.blocked(),
-            Poll::Ready(_) => self.watch.wrote(),
+            Poll::Ready(Ok(count)) => self.watch.wrote(*count),
+            Poll::Ready(Err(_)) => {}
         }
         outcome
     }
