@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
+use sluice_identity::roles::LOCAL_METADATA;
 use sluice_proto::admin::{
     CreateTokenRequest, ListTokensRequest, Member, RevokeTokenRequest, StatusReply, StatusRequest, TokenLine,
 };
-use sluice_identity::roles::LOCAL_METADATA;
 use sluice_rpc::admin::cluster_client::ClusterClient;
 use tonic::metadata::MetadataValue;
 

@@ -91,7 +91,11 @@ fn wrk(subject: &Subject, duration: &str) -> Result<u64> {
     }
     let output = command.arg(&subject.url).output().context("wrk runs; install Debian's package wrk")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    anyhow::ensure!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{}: wrk saw errors:\n{text}", subject.name);
+    anyhow::ensure!(
+        !text.contains("Non-2xx") && !text.contains("Socket errors"),
+        "{}: wrk saw errors:\n{text}",
+        subject.name
+    );
     let line = text.lines().find(|line| line.contains(" requests in ")).with_context(|| format!("wrk said {text}"))?;
     Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
 }

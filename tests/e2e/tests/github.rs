@@ -61,6 +61,11 @@ async fn fifty_random_operations_reach_the_backend_as_they_were_sent() {
         assert!(has("x-forwarded-for", "127.0.0.1"), "{:?}", seen.headers);
     }
     assert!(verbs.len() > 1, "fifty random operations have more than one verb: {verbs:?}");
+    let patient = cli.with(&["--timeout", "60s"]);
+    let written = folder.path().join("github.yaml");
+    std::fs::write(&written, patient.text(&["get", "RestApi", &api, "-o", "yaml"])).unwrap();
+    let diff = patient.run(&["diff", "-f", written.to_str().unwrap()]);
+    assert_eq!(diff.status.code(), Some(0), "what was imported differs from itself: {diff:?}");
     dev.stop();
 }
 
