@@ -56,6 +56,17 @@ impl FlushThread {
     }
 }
 
+impl Drop for FlushThread {
+    /// Waits too: a process that ends while the thread still closes the log would abort in RocksDB's destructors.
+    fn drop(&mut self) {
+        let parts = self.parts.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((queue, thread)) = parts else { return };
+        drop(queue);
+        // It cannot panic without stopping the process.
+        let _ = thread.join();
+    }
+}
+
 impl FlushQueue {
     pub(super) fn start(shared: Arc<Shared>) -> io::Result<(Self, FlushThread)> {
         let (queue, writes) = mpsc::channel(WAITING_MAX);
