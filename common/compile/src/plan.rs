@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sluice_limit::{BURST_MAX, Limit};
+use sluice_limit::Limit;
 use sluice_model::{Digest, part::LookupHash};
 use sluice_proto::model::{ThrottleSettings, UsagePlan};
 
@@ -119,23 +119,33 @@ pub(crate) fn method_place(place: &str) -> Option<(String, Option<Verb>)> {
     Some((format!("/{path}"), verb))
 }
 
-/// The limit of a plan's throttle. Where only one of the two numbers is there, the other does not limit.
+/// The limit of a plan's throttle.
 pub(crate) fn limit_of(settings: &ThrottleSettings) -> Option<Limit> {
     limit_from(settings.rate_limit, settings.burst_limit)
 }
 
-/// A limit from a rate and a burst. AWS: a throttle without burst or rate leaves that side to the account's limit.
+/// A limit from a rate and a burst; where only one is there, the other is one second's worth of it.
+///
+/// A bucket needs both, and AWS's console asks for both. Without a burst AWS leaves that side to its account's limit,
+/// which Sluice does not have: a side without a bound would make a limit that never throttles, whoever set it. One second's
+/// worth keeps what was meant: a rate alone holds over every second, and of a burst alone as many come again each second.
 pub(crate) fn limit_from(rate: Option<f64>, burst: Option<i32>) -> Option<Limit> {
-    if rate.is_none() && burst.is_none() {
-        return None;
+    // A negative number is how AWS shows "no limit" in method settings.
+    let rate = rate.filter(|rate| *rate >= 0.0);
+    let burst = burst.and_then(|burst| u32::try_from(burst).ok());
+    match (rate, burst) {
+        (None, None) => None,
+        (Some(rate), Some(burst)) => Some(Limit::new(rate, burst)),
+        // A cast from float to integer saturates.
+        (Some(rate), None) => Some(Limit::new(rate, (rate.ceil() as u32).max(1))),
+        (None, Some(burst)) => Some(Limit::new(f64::from(burst), burst)),
     }
-    // A negative burst is how AWS shows "no limit" in method settings.
-    let burst = burst.map_or(BURST_MAX, |burst| u32::try_from(burst).unwrap_or(BURST_MAX));
-    Some(Limit::new(rate.unwrap_or(sluice_limit::RATE_MAX_PER_S), burst))
 }
 
 #[cfg(test)]
 mod tests {
+    use sluice_limit::{BURST_MAX, RATE_MAX_PER_S};
+
     use super::*;
 
     #[test]
@@ -157,7 +167,18 @@ mod tests {
     fn a_limit_needs_a_number() {
         assert_eq!(limit_from(None, None), None);
         assert_eq!(limit_from(Some(5.0), Some(7)), Some(Limit::new(5.0, 7)));
-        assert_eq!(limit_from(Some(5.0), Some(-1)), Some(Limit::new(5.0, BURST_MAX)));
+        assert_eq!(limit_from(Some(-1.0), Some(-1)), None);
+    }
+
+    #[test]
+    fn one_number_limits_too_by_one_second_of_it() {
+        assert_eq!(limit_from(Some(5.0), None), Some(Limit::new(5.0, 5)));
+        assert_eq!(limit_from(Some(5.0), Some(-1)), Some(Limit::new(5.0, 5)));
+        assert_eq!(limit_from(Some(2.5), None), Some(Limit::new(2.5, 3)));
+        assert_eq!(limit_from(Some(1.0 / 3600.0), None), Some(Limit::new(1.0 / 3600.0, 1)));
+        assert_eq!(limit_from(Some(1e6), None), Some(Limit::new(1e6, 1_000_000)));
+        assert_eq!(limit_from(None, Some(7)), Some(Limit::new(7.0, 7)));
+        assert_eq!(limit_from(None, Some(i32::MAX)), Some(Limit::new(RATE_MAX_PER_S, BURST_MAX)));
     }
 
     #[test]

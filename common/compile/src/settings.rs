@@ -32,12 +32,11 @@ pub(crate) struct MethodLimits {
 
 impl StageLimits {
     pub(crate) fn of(stage: &Stage) -> Self {
-        let mut limits = Self::default();
+        let every = stage.method_settings.get(EVERY);
+        let mut limits = Self { every: every.and_then(limit_of), methods: BTreeMap::new() };
         for (place, setting) in &stage.method_settings {
-            let Some(limit) = limit_of(setting) else { continue };
-            if place == EVERY {
-                limits.every = Some(limit);
-            } else if let Some((path, verb)) = method_place(place) {
+            let Some(limit) = limit_within(setting, every) else { continue };
+            if let Some((path, verb)) = method_place(place) {
                 limits.methods.entry(path).or_default().push((verb, limit));
             }
         }
@@ -56,6 +55,15 @@ impl StageLimits {
 
 fn limit_of(setting: &MethodSetting) -> Option<Limit> {
     limit_from(setting.throttling_rate_limit, setting.throttling_burst_limit)
+}
+
+/// The limit of a method that sets a number of its own; the other, where it is missing, is the one for all methods.
+fn limit_within(setting: &MethodSetting, every: Option<&MethodSetting>) -> Option<Limit> {
+    let (rate, burst) = (setting.throttling_rate_limit, setting.throttling_burst_limit);
+    if rate.is_none() && burst.is_none() {
+        return None;
+    }
+    limit_from(rate.or_else(|| every?.throttling_rate_limit), burst.or_else(|| every?.throttling_burst_limit))
 }
 
 /// Checks a stage's own settings; paths of diagnostics begin at the stage.

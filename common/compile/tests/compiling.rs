@@ -198,12 +198,41 @@ fn throttles_of_a_stage_are_those_of_the_method_before_those_for_all() {
 }
 
 #[test]
+fn half_a_throttle_of_a_method_is_made_whole_by_the_one_for_all_else_by_one_second_of_it() {
+    let setting = |rate, burst| MethodSetting {
+        throttling_rate_limit: rate,
+        throttling_burst_limit: burst,
+        ..MethodSetting::default()
+    };
+    let limit = |every: Option<MethodSetting>, own: MethodSetting| {
+        let mut stage = fixture::stage("prod", "d1");
+        stage.method_settings.extend(every.map(|every| ("*/*".to_owned(), every)));
+        stage.method_settings.insert("~1pets/GET".into(), own);
+        let mut rows = MapRows::default();
+        rows.deploy(&ApiFixture::pets().entries(), &stage);
+        let (snapshot, _) = full(&rows);
+        let stage = snapshot.stage("api1", "prod").unwrap().serving.clone().unwrap();
+        let route = stage.route(&stage.main, Verb::Get, "/pets", &mut Captures::new()).unwrap();
+        route.throttle.map(|throttle| throttle.limit)
+    };
+    let every = || Some(setting(Some(10.0), Some(4)));
+    assert_eq!(limit(every(), setting(None, Some(2))), Some(Limit::new(10.0, 2)));
+    assert_eq!(limit(every(), setting(Some(3.0), None)), Some(Limit::new(3.0, 4)));
+    assert_eq!(limit(every(), setting(None, None)), Some(Limit::new(10.0, 4)));
+    assert_eq!(limit(Some(setting(Some(10.0), None)), setting(None, None)), Some(Limit::new(10.0, 10)));
+    assert_eq!(limit(None, setting(Some(3.0), None)), Some(Limit::new(3.0, 3)));
+    assert_eq!(limit(None, setting(None, Some(2))), Some(Limit::new(2.0, 2)));
+    assert_eq!(limit(None, setting(None, None)), None);
+}
+
+#[test]
 fn keys_are_found_by_hash_and_admitted_by_plan() {
     let mut rows = MapRows::default();
     rows.deploy(&ApiFixture::pets().entries(), &fixture::stage("prod", "d1"));
     rows.put_stage(&fixture::stage("other", "d1"));
     let throttle = |rate, burst| ThrottleSettings { rate_limit: Some(rate), burst_limit: Some(burst) };
-    let on_method = [("/pets/{id}/GET".to_owned(), throttle(1.0, 1))].into();
+    let on_method =
+        [("/pets/{id}/GET".to_owned(), ThrottleSettings { rate_limit: Some(3.0), burst_limit: None })].into();
     let plan = UsagePlan {
         id: "plan1".into(),
         name: "gold".into(),
@@ -232,7 +261,7 @@ fn keys_are_found_by_hash_and_admitted_by_plan() {
     assert_eq!(plan.throttle(one).unwrap().limit, Limit::new(5.0, 50));
     let route = prod.route(&prod.main, Verb::Get, "/pets/7", &mut Captures::new()).unwrap();
     let limited = plan.method_throttle(&prod, &route, one).unwrap();
-    assert_eq!(limited.limit, Limit::new(1.0, 1));
+    assert_eq!(limited.limit, Limit::new(3.0, 3), "one second's worth where there is no burst");
     assert_ne!(limited.id, plan.throttle(one).unwrap().id);
     let route = prod.route(&prod.main, Verb::Get, "/pets", &mut Captures::new()).unwrap();
     assert!(plan.method_throttle(&prod, &route, one).is_none());

@@ -39,10 +39,10 @@ const PLAN_KEY: Noun = Noun { kind: Kind::UsagePlanKey, word: "membership", id_c
 /// Limits of a plan, or of one method within it.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Limits {
-    /// Requests per second, minute or hour of each key; none takes the limit away
+    /// Requests per second, minute or hour of each key; without it, as many a second as the burst; none takes it away
     #[arg(long, value_parser = parse_rate, value_name = "100|100/s|1000/h|none")]
     rate: Option<Limit<f64>>,
-    /// Requests that may come at once; none takes the limit away
+    /// Requests that may come at once; without it, one second's worth of the rate; none takes it away
     #[arg(long, value_parser = parse_burst, value_name = "N|none")]
     burst: Option<Limit<i32>>,
 }
@@ -99,10 +99,11 @@ Examples:
         /// Method with limits of its own
         #[arg(long, value_parser = parse_method, value_name = "\"GET /pets\"")]
         method: Option<MethodName>,
-        /// Requests per second, minute or hour of each key on this method; none takes the limit away
+        /// Requests per second, minute or hour of each key on this method; without it, as many a second as the burst;
+        /// none takes it away
         #[arg(long, value_parser = parse_rate, requires = "method", value_name = "100|100/s|1000/h|none")]
         rate: Option<Limit<f64>>,
-        /// Requests on this method that may come at once; none takes the limit away
+        /// Requests on this method that may come at once; without it, one second's worth of the rate; none takes it away
         #[arg(long, value_parser = parse_burst, requires = "method", value_name = "N|none")]
         burst: Option<Limit<i32>>,
     },

@@ -51,7 +51,8 @@ pub(crate) enum Command {
     },
     /// Set fields of a stage, or remove them with PATH-
     #[command(after_help = "\
-Paths are AWS's patch paths without the leading slash, or the field path of the JSON.
+Paths are AWS's patch paths without the leading slash, or the field path of the JSON. Of a throttle's rate and burst a
+method takes the one it lacks from */*; where that has none either, it is one second's worth of the other.
 
 Examples:
   sluice stage set pets prod '*/*/throttling/rateLimit=100' '~1pets/GET/throttling/burstLimit=20'
