@@ -3,7 +3,10 @@
 //! Promise: a node without a control node keeps trying, no faster than is polite, and never all nodes at one instant; a
 //! control node that is behind is left for the next at once. Absent: what is said on a stream (`session`).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rand::{RngExt, seq::SliceRandom};
 use sluice_identity::{Dialer, NodeRole, Purpose};
@@ -18,6 +21,7 @@ use crate::{
     compiler::{Compiler, Gauges, Held, Work},
     failure::FollowFailure,
     last_good::LastGood,
+    outage::Outage,
     session::{self, Ended},
     settings::FollowSettings,
 };
@@ -147,12 +151,13 @@ impl Chase {
 
     async fn chase(&self, incarnation: &str) {
         let mut pause = PAUSE_FIRST;
+        let mut outage = Outage::default();
         loop {
             let mut asked = 0;
             let candidates = self.candidates();
             for address in &candidates {
                 asked += 1;
-                let (ended, welcomed) = self.follow(address, incarnation).await;
+                let (ended, welcomed) = self.follow(address, incarnation, &mut outage).await;
                 if welcomed {
                     pause = PAUSE_FIRST;
                 }
@@ -162,7 +167,9 @@ impl Chase {
                         info!(control = %address, why = ?ended, "next control node is tried")
                     }
                     Ended::Lost(reason) => {
-                        warn!(control = %address, reason, "control node lost");
+                        if let Some(tries) = outage.lost(Instant::now()) {
+                            warn!(control = %address, reason, tries, "control node lost");
+                        }
                         if welcomed {
                             // All nodes lose a control node at the same instant; they come back spread over half a second.
                             tokio::time::sleep(jitter(Duration::from_millis(500))).await;
@@ -180,7 +187,7 @@ impl Chase {
     }
 
     /// Follows one control node; says whether it was welcomed.
-    async fn follow(&self, address: &str, incarnation: &str) -> (Ended, bool) {
+    async fn follow(&self, address: &str, incarnation: &str, outage: &mut Outage) -> (Ended, bool) {
         let channel = match self.dialer.channel(address, NodeRole::Control, Purpose::Sync) {
             Ok(channel) => channel,
             Err(failure) => return (Ended::Lost(failure.to_string()), false),
@@ -188,7 +195,7 @@ impl Chase {
         let mut welcomed = false;
         let begun = || {
             welcomed = true;
-            info!(control = %address, "control node followed");
+            info!(control = %address, failed_tries = outage.over(), "control node followed");
             self.connected.set(1.0);
             self.status.send_modify(|status| status.control = Some(address.to_owned()));
         };
