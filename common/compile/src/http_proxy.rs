@@ -56,7 +56,7 @@ pub struct QueryMapping {
 pub enum TlsPolicy {
     /// A trusted chain and the name of the host.
     Verify,
-    /// `insecureSkipVerification`: nothing. AWS still asks for a chain that is complete; here nothing is asked.
+    /// `insecureSkipVerification`: the name of the host and valid dates, as AWS; the authority may be unknown.
     SkipVerification,
 }
 
