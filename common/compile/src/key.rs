@@ -1,17 +1,17 @@
-//! API keys: found by the hash of their value, in shards that are replaced one at a time.
+//! API keys: found by the hash of their value, in leaves that are replaced one at a time.
 //!
 //! Promise: a key costs 40 bytes here (the row in `sluice-follow` comes on top); the lists of plans are shared. A changed
-//! key rebuilds one of 256 shards. Absent: values of keys.
+//! key copies its leaf, one of 4,096, and the way to it; all else is shared with the table before. Absent: values of keys.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use ahash::{AHashMap, AHashSet};
 use prost::Message;
 use sluice_model::part::LookupHash;
 use sluice_proto::raft::KeyView;
 
-/// Shards of a table: with 100,000 keys a change rebuilds 400 of them.
-const SHARDS: usize = 256;
+/// Branches of a table, and leaves of a branch: with 100,000 keys a change copies 64 pointers twice and 24 keys.
+const FAN_OUT: usize = 64;
 
 /// What a data node knows of a key.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub struct PlanList {
 /// All keys.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyTable {
-    shards: Box<[Arc<Shard>]>,
+    branches: Box<[Branch]>,
     count: usize,
     lists: Arc<Lists>,
 }
@@ -51,8 +51,11 @@ pub(crate) struct KeyTable {
 /// The lists of plans that keys share, by what they hold.
 type Lists = AHashMap<Box<[Arc<str>]>, Arc<PlanList>>;
 
-/// Sorted by hash.
-type Shard = Box<[KeyEntry]>;
+/// The leaves of keys whose hashes begin alike.
+type Branch = Arc<[Leaf]>;
+
+/// Keys whose hashes begin with the same 12 bits, sorted by hash.
+type Leaf = Arc<[KeyEntry]>;
 
 /// A key that has gone, changed or come: what it was and what it is.
 pub(crate) struct KeyChange {
@@ -82,66 +85,79 @@ impl fmt::Debug for KeyId {
 
 impl Default for KeyTable {
     fn default() -> Self {
-        let empty: Arc<Shard> = Arc::default();
-        Self { shards: vec![empty; SHARDS].into(), count: 0, lists: Arc::default() }
+        let branch: Branch = vec![Leaf::default(); FAN_OUT].into();
+        Self { branches: vec![branch; FAN_OUT].into(), count: 0, lists: Arc::default() }
     }
 }
 
 impl KeyTable {
     pub(crate) fn get(&self, hash: &LookupHash) -> Option<&KeyEntry> {
-        let shard = &self.shards[shard_of(hash)];
-        let at = shard.binary_search_by(|entry| entry.hash.cmp(hash)).ok()?;
-        Some(&shard[at])
+        let (branch, leaf) = place(hash);
+        let leaf = &self.branches[branch][leaf];
+        let at = leaf.binary_search_by(|entry| entry.hash.cmp(hash)).ok()?;
+        Some(&leaf[at])
     }
 
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
-    /// The table of the keys in these rows. They are sorted into shards as they come: at no time is there a second list of all.
+    /// The table of the keys in these rows.
     pub(crate) fn of<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut reader = KeyReader::default();
-        let mut shards: Vec<Vec<KeyEntry>> = vec![Vec::new(); SHARDS];
+        let mut leaves: Vec<Vec<KeyEntry>> = vec![Vec::new(); FAN_OUT * FAN_OUT];
         for entry in rows.filter_map(|row| reader.read(row)) {
-            shards[shard_of(&entry.hash)].push(entry);
+            let (branch, leaf) = place(&entry.hash);
+            leaves[branch * FAN_OUT + leaf].push(entry);
         }
-        let shards: Box<[Arc<Shard>]> = shards.into_iter().map(sorted).collect();
-        let count = shards.iter().map(|shard| shard.len()).sum();
-        Self { shards, count, lists: reader.lists }
+        let mut count = 0;
+        // Each list is freed as soon as its leaf is made: at no time is there a second table.
+        let mut leaves = leaves.into_iter().map(sorted).inspect(|leaf| count += leaf.len());
+        let branches = (0..FAN_OUT).map(|_| leaves.by_ref().take(FAN_OUT).collect()).collect();
+        drop(leaves);
+        Self { branches, count, lists: reader.lists }
     }
 
-    /// The table after `changes`, which `reader` has read; shards that none of them touches are shared.
+    /// The table after `changes`, which `reader` has read; leaves that none of them touches are shared.
     pub(crate) fn with(&self, changes: Vec<KeyChange>, reader: KeyReader) -> Self {
         let mut gone: AHashSet<LookupHash> = AHashSet::new();
-        let mut come: Vec<Vec<KeyEntry>> = vec![Vec::new(); SHARDS];
-        let mut touched = [false; SHARDS];
+        let mut touched: BTreeMap<usize, BTreeMap<usize, Vec<KeyEntry>>> = BTreeMap::new();
         for change in changes {
             for hash in change.before.iter().chain(change.after.as_ref().map(|entry| &entry.hash)) {
-                touched[shard_of(hash)] = true;
+                let (branch, leaf) = place(hash);
+                touched.entry(branch).or_default().entry(leaf).or_default();
                 gone.insert(*hash);
             }
             if let Some(entry) = change.after {
-                come[shard_of(&entry.hash)].push(entry);
+                let (branch, leaf) = place(&entry.hash);
+                touched.entry(branch).or_default().entry(leaf).or_default().push(entry);
             }
         }
-        let mut shards = self.shards.clone();
-        for (at, fresh) in come.into_iter().enumerate().filter(|(at, _)| touched[*at]) {
-            let kept = shards[at].iter().filter(|entry| !gone.contains(&entry.hash)).cloned();
-            shards[at] = sorted(kept.chain(fresh).collect());
+        let (mut branches, mut count) = (self.branches.clone(), self.count);
+        for (branch, fresh) in touched {
+            let mut leaves = branches[branch].to_vec();
+            for (at, fresh) in fresh {
+                let kept = leaves[at].iter().filter(|entry| !gone.contains(&entry.hash)).cloned();
+                let leaf = sorted(kept.chain(fresh).collect());
+                count = count - leaves[at].len() + leaf.len();
+                leaves[at] = leaf;
+            }
+            branches[branch] = leaves.into();
         }
-        let count = shards.iter().map(|shard| shard.len()).sum();
-        Self { shards, count, lists: reader.lists }
+        Self { branches, count, lists: reader.lists }
     }
 }
 
-fn sorted(mut entries: Vec<KeyEntry>) -> Arc<Shard> {
+fn sorted(mut entries: Vec<KeyEntry>) -> Leaf {
     entries.sort_unstable_by_key(|entry| entry.hash);
     entries.dedup_by_key(|entry| entry.hash);
-    Arc::new(entries.into())
+    entries.into()
 }
 
-fn shard_of(hash: &LookupHash) -> usize {
-    usize::from(hash.0[0])
+/// The branch of a hash, and the leaf in it: its first 12 bits.
+fn place(hash: &LookupHash) -> (usize, usize) {
+    let bits = usize::from(u16::from_be_bytes([hash.0[0], hash.0[1]])) >> 4;
+    (bits / FAN_OUT, bits % FAN_OUT)
 }
 
 /// Makes entries from rows, with one list of plans for all keys that have the same.
