@@ -32,7 +32,7 @@ const MEASURED: Duration = Duration::from_secs(5);
 /// Measures creating keys at the leader.
 pub(crate) async fn run(runs: usize) -> Result<()> {
     let folder = TempDir::new()?;
-    let dev = Dev::start(3, 1, &folder.path().join("data"));
+    let dev = Dev::start(3, 0, &folder.path().join("data"));
     let channel = leader(&dev).await?;
     let (mut rates, mut costs, mut loops) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
