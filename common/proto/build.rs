@@ -1,7 +1,7 @@
 //! Generates the messages of `proto/sluice`, without client or server, and gives documents their JSON form.
 //!
-//! Documents (`sluice.model.v1` but its envelopes) are camelCase in JSON, refuse unknown fields, leave out what is
-//! absent or empty, and never show the fields that are ours alone.
+//! Documents (`sluice.model.v1` but its envelopes) have protobuf's JSON names (camelCase where the `.proto` says nothing
+//! else), refuse unknown fields, leave out what is absent or empty, and never show the fields that are ours alone.
 
 use std::{io::Result, path::Path};
 
@@ -51,12 +51,15 @@ fn json_form(config: &mut Config, file: &prost_types::FileDescriptorProto) {
             continue;
         }
         config.message_attribute(&name, "#[derive(serde::Serialize, serde::Deserialize)]");
-        config.message_attribute(&name, "#[serde(rename_all = \"camelCase\", default, deny_unknown_fields)]");
+        config.message_attribute(&name, "#[serde(default, deny_unknown_fields)]");
         for field in &message.field {
             let path = format!("{name}.{}", field.name());
-            let attribute =
-                if HIDDEN.contains(&field.name()) { "#[serde(skip)]" } else { absent_is_left_out(message, field) };
-            config.field_attribute(path, attribute);
+            if HIDDEN.contains(&field.name()) {
+                config.field_attribute(path, "#[serde(skip)]");
+            } else {
+                config.field_attribute(&path, format!("#[serde(rename = \"{}\")]", field.json_name()));
+                config.field_attribute(&path, absent_is_left_out(message, field));
+            }
         }
     }
 }

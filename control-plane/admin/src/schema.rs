@@ -1,6 +1,6 @@
 //! What fields documents have, as their `.proto` files say.
 //!
-//! Promise: names are those of the JSON form (camelCase), bookkeeping fields do not exist here, and a wrong field or a
+//! Promise: names are those of the JSON form, bookkeeping fields do not exist here, and a wrong field or a
 //! value of the wrong type is reported with its path and the nearest known name, all of them at once. Absent: what a
 //! field may hold beyond its type (`sluice-model`).
 
@@ -161,7 +161,8 @@ fn value_in_words(value: &Value) -> String {
 
 fn fields_of(message: &DescriptorProto) -> BTreeMap<String, Shape> {
     let visible = message.field.iter().filter(|field| !HIDDEN.contains(&field.name()));
-    visible.map(|field| (camel(field.name()), shape_of(message, field))).collect()
+    // Filled in by the compiler of the `.proto` files where they say nothing; the build script of `sluice-proto` uses it too.
+    visible.map(|field| (field.json_name().to_owned(), shape_of(message, field))).collect()
 }
 
 fn shape_of(message: &DescriptorProto, field: &FieldDescriptorProto) -> Shape {
@@ -190,17 +191,6 @@ fn plain_shape(field: &FieldDescriptorProto) -> Shape {
     }
 }
 
-fn camel(snake: &str) -> String {
-    let mut words = snake.split('_');
-    let first = words.next().unwrap_or_default().to_owned();
-    words.fold(first, |mut name, word| {
-        let mut letters = word.chars();
-        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
-        name.push_str(letters.as_str());
-        name
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -215,6 +205,16 @@ mod tests {
         schema.check(&Shape::Message("Stage".into()), &stage, "spec", &mut faults);
         let found: Vec<_> = faults.iter().map(|one| (one.at.as_str(), one.hint.as_str())).collect();
         assert_eq!(found, [("spec.stagename", "did you mean `stageName`"), ("spec.variables[\"a\"]", "")]);
+    }
+
+    #[test]
+    fn names_are_those_of_aws_also_where_they_are_not_camel_case() {
+        let schema = Schema::new();
+        assert_eq!(schema.fields("Authorizer")["providerARNs"], Shape::List(Box::new(Shape::Text)));
+        let mut faults = Vec::new();
+        let old = json!({"name": "pool", "providerArns": ["arn:x"]});
+        schema.check(&Shape::Message("Authorizer".into()), &old, "", &mut faults);
+        assert_eq!(faults[0].hint, "did you mean `providerARNs`");
     }
 
     #[test]

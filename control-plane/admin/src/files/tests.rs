@@ -70,6 +70,18 @@ async fn a_stage_that_was_rolled_back_is_written_so() {
 }
 
 #[tokio::test]
+async fn an_authorizer_is_written_with_the_names_that_aws_has() {
+    let admin = founded();
+    let pool = json!({"type": "COGNITO_USER_POOLS", "providerARNs": ["arn:aws:cognito-idp:eu-west-1:1:userpool/p"]});
+    let spec = json!({"authorizers": {"pool": pool}});
+    let file = Object { kind: "RestApi".into(), name: "pets".into(), spec_json: spec.to_string(), ..Object::default() };
+    apply(&admin, vec![file]).await;
+    let written: serde_json::Value = serde_json::from_str(&exported(&admin).await[0].spec_json).unwrap();
+    assert_eq!(written["authorizers"]["pool"], pool);
+    round_trip(&admin).await;
+}
+
+#[tokio::test]
 async fn what_an_import_wanted_its_author_to_know_stays_with_the_api() {
     let admin = founded();
     let api = RestApi { name: "pets".into(), warnings: vec!["paths[\"/a\"]: said".into()], ..RestApi::default() };

@@ -6,7 +6,6 @@
 pub(crate) fn to_json_path(message: &str, segments: Vec<String>) -> Vec<String> {
     match message {
         "Stage" => stage(segments),
-        "Authorizer" => renamed(segments, "providerARNs", "providerArns"),
         _ => segments,
     }
 }
@@ -46,13 +45,6 @@ fn method_setting(group: &str, setting: &str) -> Option<&'static str> {
         ("caching", "unauthorizedCacheControlHeaderStrategy") => "unauthorizedCacheControlHeaderStrategy",
         _ => return None,
     })
-}
-
-fn renamed(mut segments: Vec<String>, from: &str, to: &str) -> Vec<String> {
-    if let Some(first) = segments.first_mut().filter(|first| *first == from) {
-        to.clone_into(first);
-    }
-    segments
 }
 
 /// Settings of methods as AWS's paths name them, for hints.

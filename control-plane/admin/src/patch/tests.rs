@@ -95,7 +95,7 @@ fn lists_of_text_take_the_element_from_the_path_or_the_value() {
     check::<Authorizer>(
         json!({"name": "z"}),
         &["add /providerARNs=arn:x"],
-        &json!({"name": "z", "providerArns": ["arn:x"]}),
+        &json!({"name": "z", "providerARNs": ["arn:x"]}),
     );
 }
 
