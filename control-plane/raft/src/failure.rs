@@ -65,7 +65,7 @@ pub enum RaftFailure {
         problem: String,
     },
     /// This node does not lead; members are changed by the leader.
-    #[error("expected to be the leader, found {leader:?} to be; ask that node")]
+    #[error("expected to be the leader, found {} to be; ask the leader", known(.leader, "no known node"))]
     NotLeader {
         /// The leader, where it is known.
         leader: Option<u64>,
@@ -88,7 +88,7 @@ pub enum RaftFailure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeFailure {
     /// Nothing was proposed: another node leads, or none.
-    #[error("expected to be the leader, found {leader:?} to be")]
+    #[error("expected to be the leader, found {} to be", known(.leader, "no known node"))]
     NotLeader {
         /// The leader, where it is known.
         leader: Option<u64>,
@@ -113,7 +113,7 @@ pub enum ProposeFailure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadFailure {
     /// No leader confirmed itself, or this node did not catch up, before the deadline.
-    #[error("no confirmed leader before the deadline; the last known is {leader:?}")]
+    #[error("no confirmed leader before the deadline; last known: {}", known(.leader, "none"))]
     Timeout {
         /// The leader, where it is known.
         leader: Option<u64>,
@@ -123,10 +123,30 @@ pub enum ReadFailure {
     Stopped,
 }
 
+/// The leader in words; `none` where it is not known.
+fn known(leader: &Option<u64>, none: &str) -> String {
+    leader.map_or_else(|| none.to_owned(), |raft_id| format!("raft node {raft_id}"))
+}
+
 /// Stops the process: after a failed write or read of the log or the state nothing this node says can be trusted.
 pub(crate) fn stop_process(what: &'static str, problem: &dyn std::fmt::Display) -> ! {
     error!(what, %problem, "storage failed, the process stops");
     // For operators without a log subscriber: the last words.
     eprintln!("sluice: {what} failed: {problem}; the process stops, check the disk");
     process::abort()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_leader_is_a_plain_number_or_words() {
+        let timeout = |leader| ReadFailure::Timeout { leader }.to_string();
+        assert_eq!(timeout(Some(3)), "no confirmed leader before the deadline; last known: raft node 3");
+        assert_eq!(timeout(None), "no confirmed leader before the deadline; last known: none");
+        let not_leader = |leader| ProposeFailure::NotLeader { leader }.to_string();
+        assert_eq!(not_leader(Some(3)), "expected to be the leader, found raft node 3 to be");
+        assert_eq!(not_leader(None), "expected to be the leader, found no known node to be");
+    }
 }
