@@ -1,7 +1,7 @@
 //! Counts and times of admin calls, for `/metrics`.
 //!
 //! Promise: a call is counted by its method and the code of its answer, one that was refused at the gates too; the time
-//! is that until the answer begins. Absent: a stream's end: what fails after its first message is counted as begun.
+//! is that until the answer begins; a method has lines once it was called. Absent: a stream's end: what fails after its first message is counted as begun.
 
 use std::{
     collections::BTreeMap,
@@ -37,21 +37,22 @@ struct Tallies {
 
 struct Tally {
     method: &'static str,
-    seconds: Histogram,
+    /// Registered with the first call: a method that no one calls has no line.
+    seconds: OnceLock<Histogram>,
     codes: [OnceLock<Counter>; CODES],
 }
 
 impl Tally {
-    fn new(metrics: &Metrics, method: &'static str) -> Self {
-        let seconds = metrics.histogram(&metric::ADMIN_CALL_SECONDS, &[method]);
-        Self { method, seconds, codes: [const { OnceLock::new() }; CODES] }
+    fn new(method: &'static str) -> Self {
+        Self { method, seconds: OnceLock::new(), codes: [const { OnceLock::new() }; CODES] }
     }
 
     fn count(&self, metrics: &Metrics, code: usize, began: Instant) {
         let code = code.min(CODES - 1);
         let register = || metrics.counter(&metric::ADMIN_CALLS, &[self.method, &code.to_string()]);
         self.codes[code].get_or_init(register).increment(1);
-        self.seconds.record(began.elapsed().as_secs_f64());
+        let seconds = self.seconds.get_or_init(|| metrics.histogram(&metric::ADMIN_CALL_SECONDS, &[self.method]));
+        seconds.record(began.elapsed().as_secs_f64());
     }
 }
 
@@ -63,8 +64,8 @@ impl Tallies {
 
 impl CallsLayer {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        let methods = METHODS.iter().map(|method| (method.path, Tally::new(metrics, method.path))).collect();
-        let tallies = Tallies { metrics: metrics.clone(), methods, other: Tally::new(metrics, OTHER) };
+        let methods = METHODS.iter().map(|method| (method.path, Tally::new(method.path))).collect();
+        let tallies = Tallies { metrics: metrics.clone(), methods, other: Tally::new(OTHER) };
         Self { tallies: Arc::new(tallies) }
     }
 }
@@ -166,5 +167,9 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+        let timed = text.lines().filter(|line| line.starts_with("sluice_admin_call_seconds_count"));
+        let timed: Vec<_> = timed.filter_map(|line| line.split('"').nth(1)).collect();
+        assert_eq!(timed.len(), 2, "only what was called is shown: {timed:?}");
+        assert!(timed.contains(&"/sluice.admin.v1.Config/Get") && timed.contains(&"other"), "{timed:?}");
     }
 }
