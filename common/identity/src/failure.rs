@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::NodeRole;
+
 /// A failure of identity, for the operator of a node.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityFailure {
@@ -24,6 +26,19 @@ pub enum IdentityFailure {
         expected: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The folder of a node of the other role.
+    #[error(
+        "{} holds a {} node, as {} shows; give this {role} node a folder of its own (--data-dir)",
+        .folder.display(), .role.other(), .mark.display()
+    )]
+    OtherRole {
+        /// The folder.
+        folder: PathBuf,
+        /// What in it shows that.
+        mark: PathBuf,
+        /// The role of the node that was to be started.
+        role: NodeRole,
     },
     /// An address that is none.
     #[error("expected an address as HOST:PORT, http://HOST:PORT or https://HOST:PORT, found {found:?}")]

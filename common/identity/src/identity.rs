@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{IdentityFailure, NodeRole, Secret, files, tls::serial_of, write_public, write_secret};
 
 /// Name of the file in a node's identity folder that says who the node is; written last, so that it proves the rest.
-const IDENTITY_FILE: &str = "identity.json";
+pub(crate) const IDENTITY_FILE: &str = "identity.json";
 const CERTIFICATE_FILE: &str = "node.pem";
 const KEY_FILE: &str = "node.key";
 const CA_FILE: &str = "ca.pem";

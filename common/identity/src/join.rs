@@ -29,7 +29,7 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 /// Pause between rounds over the addresses.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Keeps an attempt that has not been answered.
-const JOINING_FILE: &str = "joining.json";
+pub(crate) const JOINING_FILE: &str = "joining.json";
 
 /// A request to become a node.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod connection;
 mod dialer;
 mod failure;
 mod files;
+mod folder;
 mod founding;
 mod identity;
 mod join;

@@ -20,6 +20,13 @@ impl NodeRole {
         }
     }
 
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Control => Self::Data,
+            Self::Data => Self::Control,
+        }
+    }
+
     /// Reads `control` or `data`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {

@@ -8,10 +8,11 @@ pub(crate) const CONFIG: &str = "SLUICE_CONFIG";
 /// Every variable that some program of Sluice, its build or its tests read. A daemon refuses any other that begins with
 /// `SLUICE_`, since it is a slip of the pen, and lets those of other programs pass: one shell, or one file of variables,
 /// may serve several.
-pub const VARIABLES: [&str; 39] = [
+pub const VARIABLES: [&str; 41] = [
     CONFIG,
     "SLUICE_ADVERTISE",
     "SLUICE_ADVERTISE_ADMIN",
+    "SLUICE_BACKEND__CA_FILE",
     "SLUICE_BOOTSTRAP",
     "SLUICE_CACHE",
     "SLUICE_CA_FILE",
@@ -21,6 +22,7 @@ pub const VARIABLES: [&str; 39] = [
     "SLUICE_DATA_DIR",
     "SLUICE_DRAIN_DELAY",
     "SLUICE_DRAIN_TIMEOUT",
+    "SLUICE_FOLLOW",
     "SLUICE_INSECURE",
     "SLUICE_JOIN",
     "SLUICE_JOIN_PATIENCE",

@@ -42,7 +42,7 @@ pub(crate) struct Global {
     #[arg(long, env = "SLUICE_TOKEN_FILE", value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
     /// File with the certificate of the cluster's CA
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, env = "SLUICE_CA_FILE", value_name = "FILE", global = true)]
     pub(crate) ca_file: Option<PathBuf>,
     /// Context of ~/.config/sluice/config.toml to use instead of the current one
     #[arg(long, env = "SLUICE_CONTEXT", value_name = "NAME", global = true)]

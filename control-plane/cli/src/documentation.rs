@@ -60,6 +60,21 @@ fn every_setting_of_the_daemons_is_explained_with_its_default() {
 }
 
 #[test]
+fn a_variable_of_the_operators_means_nothing_else_to_a_daemon() {
+    fn variables(command: &Command, found: &mut BTreeSet<String>) {
+        let read = command.get_arguments().filter_map(|flag| Some(flag.get_env()?.to_string_lossy().into_owned()));
+        found.extend(read);
+        command.get_subcommands().for_each(|below| variables(below, found));
+    }
+    let (mut operators, mut daemons) = (BTreeSet::new(), BTreeSet::new());
+    variables(&Cli::command(), &mut operators);
+    variables(&sluice_control::Settings::command(), &mut daemons);
+    variables(&sluice_data::Settings::command(), &mut daemons);
+    let shared: Vec<_> = operators.intersection(&daemons).map(String::as_str).collect();
+    assert_eq!(shared, ["SLUICE_LOG"], "which means the same everywhere");
+}
+
+#[test]
 fn every_metric_is_explained() {
     let known: BTreeSet<&str> = COUNTERS.iter().chain(GAUGES).chain(HISTOGRAMS).map(|metric| metric.name).collect();
     let text = read(SETTINGS);

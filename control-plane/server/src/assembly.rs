@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use sluice_admin::{AdminSettings, Services};
-use sluice_identity::{Dialer, Door, Identity, Listener, Plaintext, Port, Sealer};
+use sluice_identity::{Dialer, Door, Identity, IdentityFailure, Listener, Plaintext, Port, Sealer};
 use sluice_proto::raft::{FoundCluster, Node};
 use sluice_raft::{Raft, RaftFailure, RaftSettings};
 use sluice_sync::{Fleet, SyncServer};
@@ -132,7 +132,11 @@ fn raft_settings(
     identity: &Identity,
     announced: &Announced,
 ) -> Result<RaftSettings, StartFailure> {
-    let raft_id = identity.raft_id.ok_or_else(|| StartFailure::WrongRole { folder: data.root().to_owned() })?;
+    let raft_id = identity.raft_id.ok_or_else(|| IdentityFailure::Malformed {
+        path: data.identity_folder(),
+        expected: "the identity of a control node",
+        reason: "its number in Raft is missing".to_owned(),
+    })?;
     let (folder, cluster_id) = (data.root().to_owned(), identity.cluster_id.clone());
     Ok(RaftSettings {
         heartbeat: settings.raft_heartbeat,

@@ -40,7 +40,7 @@ impl DataDir {
     }
 
     pub(crate) fn identity_folder(&self) -> PathBuf {
-        self.root.join("identity")
+        NodeRole::Control.identity_folder(&self.root)
     }
 
     pub(crate) fn cluster_key_path(&self) -> PathBuf {
@@ -58,12 +58,7 @@ impl DataDir {
 
     /// The node that lives here.
     pub(crate) fn identity(&self) -> Result<Option<Identity>, StartFailure> {
-        match Identity::load(&self.identity_folder())? {
-            Some(identity) if identity.role != NodeRole::Control => {
-                Err(StartFailure::WrongRole { folder: self.root.clone() })
-            }
-            found => Ok(found),
-        }
+        Ok(Identity::of_folder(&self.root, NodeRole::Control)?)
     }
 
     pub(crate) fn cluster_key(&self) -> Result<ClusterKey, StartFailure> {
@@ -142,9 +137,9 @@ mod tests {
     #[test]
     fn the_folder_of_a_data_node_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let data = DataDir::new(folder.path());
-        Identity::plaintext("c1", NodeRole::Data, "d1").save(&data.identity_folder()).unwrap();
-        assert!(matches!(data.identity(), Err(StartFailure::WrongRole { .. })));
+        Identity::plaintext("c1", NodeRole::Data, "d1").save(folder.path()).unwrap();
+        let refused = DataDir::new(folder.path()).identity().unwrap_err().to_string();
+        assert!(refused.contains("holds a data node"), "{refused}");
     }
 
     #[test]

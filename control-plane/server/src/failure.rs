@@ -22,12 +22,6 @@ pub enum StartFailure {
         /// The folder.
         folder: PathBuf,
     },
-    /// The folder of a data node.
-    #[error("{} holds a data node; give a control node a folder of its own (--data-dir)", .folder.display())]
-    WrongRole {
-        /// The folder.
-        folder: PathBuf,
-    },
     /// A file that must be there is not.
     #[error("{} is missing; restore it from a copy of this node's folder, or remove the node and join it again", .path.display())]
     Missing {

@@ -29,16 +29,10 @@ const CONTROL_FILE: &str = "control";
 pub enum ConfigurationFailure {
     /// Neither a cluster nor an identity is known.
     #[error(
-        "expected --control, --join, or the identity of an earlier join in {}, found none; name a control node",
+        "expected --follow, --join, or the identity of an earlier join in {}, found none; name a control node",
         .folder.display()
     )]
     NoCluster {
-        /// The data folder.
-        folder: PathBuf,
-    },
-    /// The folder belongs to something else.
-    #[error("{} holds the identity of a control node; use another --data-dir", .folder.display())]
-    NotADataNode {
         /// The data folder.
         folder: PathBuf,
     },
@@ -102,9 +96,8 @@ impl Configuration {
         metrics: &Metrics,
     ) -> Result<Self, ConfigurationFailure> {
         let address = settings.advertise.clone().unwrap_or_else(|| http.to_string());
-        let identity = match Identity::load(&settings.data_dir)? {
-            Some(identity) if identity.role == NodeRole::Data => identity,
-            Some(_) => return Err(ConfigurationFailure::NotADataNode { folder: settings.data_dir.clone() }),
+        let identity = match Identity::of_folder(&settings.data_dir, NodeRole::Data)? {
+            Some(identity) => identity,
             None => become_node(settings, &address).await?,
         };
         let dialer = Dialer::of_node(&identity, plaintext(settings))?;
@@ -137,7 +130,7 @@ impl Configuration {
 /// Joins the cluster: with a token over TLS, without one in a cluster of this machine.
 async fn become_node(settings: &Settings, address: &str) -> Result<Identity, ConfigurationFailure> {
     let folder = settings.data_dir.as_path();
-    let control = if settings.join.is_empty() { &settings.control } else { &settings.join };
+    let control = if settings.join.is_empty() { &settings.follow } else { &settings.join };
     if control.is_empty() {
         return Err(ConfigurationFailure::NoCluster { folder: folder.to_owned() });
     }
@@ -172,7 +165,7 @@ fn keep_control(folder: &Path, addresses: &[String]) -> Result<(), Configuration
 
 /// Control nodes to begin with: those of the settings, else those that the join told.
 fn control_addresses(settings: &Settings) -> Vec<String> {
-    let given: Vec<String> = settings.control.iter().chain(&settings.join).cloned().collect();
+    let given: Vec<String> = settings.follow.iter().chain(&settings.join).cloned().collect();
     if !given.is_empty() {
         return given;
     }
@@ -200,8 +193,21 @@ mod tests {
         let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
         let http = "127.0.0.1:8080".parse().unwrap();
         let refused = Configuration::follow(&settings, http, &Metrics::new()).await.unwrap_err().to_string();
-        assert!(refused.contains("--control"), "{refused}");
+        assert!(refused.contains("--follow"), "{refused}");
         assert!(refused.contains(&folder.path().display().to_string()), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn the_folder_of_a_control_node_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = NodeRole::Control.identity_folder(folder.path());
+        Identity::plaintext("c1", NodeRole::Control, "n1").save(&identity).unwrap();
+        let follow = vec!["http://127.0.0.1:1".to_owned()];
+        let settings = Settings { data_dir: folder.path().to_owned(), follow, ..Settings::default() };
+        let http = "127.0.0.1:8080".parse().unwrap();
+        let refused = Configuration::follow(&settings, http, &Metrics::new()).await.unwrap_err().to_string();
+        assert!(refused.contains("holds a control node") && refused.contains("--data-dir"), "{refused}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is written");
     }
 
     #[test]
@@ -210,7 +216,7 @@ mod tests {
         let settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
         keep_control(folder.path(), &["10.0.0.1:7100".to_owned(), "10.0.0.2:7100".to_owned()]).unwrap();
         assert_eq!(control_addresses(&settings), ["10.0.0.1:7100", "10.0.0.2:7100"]);
-        let settings = Settings { control: vec!["127.0.0.1:7100".to_owned()], ..settings };
+        let settings = Settings { follow: vec!["127.0.0.1:7100".to_owned()], ..settings };
         assert_eq!(control_addresses(&settings), ["127.0.0.1:7100"]);
     }
 }

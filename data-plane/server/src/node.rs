@@ -43,8 +43,8 @@ pub enum StartFailure {
     /// `trusted_proxies` holds something else than networks.
     #[error("trusted_proxies: {0}")]
     TrustedProxies(#[from] NotANetwork),
-    /// `ca_file` cannot be used.
-    #[error("ca_file: {0}")]
+    /// `backend.ca_file` cannot be used.
+    #[error("backend.ca_file: {0}")]
     Tls(#[from] TlsFailure),
     /// There is no way to a configuration.
     #[error(transparent)]
@@ -184,7 +184,7 @@ impl Sockets {
 }
 
 fn shared(settings: &Settings, source: Arc<dyn SnapshotSource>) -> Result<Shared, StartFailure> {
-    let ca_files: Vec<PathBuf> = settings.ca_file.iter().cloned().collect();
+    let ca_files: Vec<PathBuf> = settings.backend_ca_file.iter().cloned().collect();
     let cores = settings.core_count();
     Ok(Shared {
         gateway: GatewaySettings {

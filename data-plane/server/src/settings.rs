@@ -31,8 +31,9 @@ pub struct Settings {
     pub data_dir: PathBuf,
 
     /// Control nodes to follow in plaintext, on loopback; several separated by commas. Default: the cluster that was joined.
-    #[arg(long, env = "SLUICE_CONTROL", value_name = "URL", value_delimiter = ',')]
-    pub control: Vec<String>,
+    // `SLUICE_CONTROL` is the operator's: a data node that is started from an operator's shell must not change its cluster.
+    #[arg(long, visible_alias = "control", env = "SLUICE_FOLLOW", value_name = "URL", value_delimiter = ',')]
+    pub follow: Vec<String>,
 
     /// Control nodes of the cluster to join, once; several separated by commas. Needs --join-token-file.
     #[arg(long, env = "SLUICE_JOIN", value_name = "URL", value_delimiter = ',')]
@@ -71,8 +72,8 @@ pub struct Settings {
     pub path_addresses: PathAddresses,
 
     /// Certificates (PEM) that https backends may have beside those of the system's roots. Default: none.
-    #[arg(long, env = "SLUICE_CA_FILE", value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    #[arg(long, env = "SLUICE_BACKEND__CA_FILE", value_name = "FILE")]
+    pub backend_ca_file: Option<PathBuf>,
 
     /// Connections of clients, over all cores; 1 to 4000000. More are closed at once.
     #[arg(long, env = "SLUICE_LIMITS__CONNECTIONS", value_name = "N", default_value = "65536",

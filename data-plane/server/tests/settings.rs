@@ -3,7 +3,7 @@
 use std::process::Command;
 
 const OUT_OF_RANGE: &str = "0 is not in 1..=1024";
-const NO_CLUSTER: &str = "expected --control, --join";
+const NO_CLUSTER: &str = "expected --follow, --join";
 
 /// What the program says when file, variable and flag set the cores; without a cluster it starts nothing.
 fn said(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> String {
@@ -39,4 +39,12 @@ fn variables_of_other_programs_do_not_keep_it_from_starting() {
     assert!(said("", &others, &[]).contains(NO_CLUSTER));
     let found = said("", &[("SLUICE_CORSE", "1")], &[]);
     assert!(found.contains("did you mean SLUICE_CORES?"), "{found}");
+}
+
+#[test]
+fn an_operators_shell_neither_points_it_at_a_cluster_nor_says_which_backends_it_trusts() {
+    let operator = [("SLUICE_CONTROL", "http://127.0.0.1:1"), ("SLUICE_CA_FILE", "/none"), ("SLUICE_CONTEXT", "prod")];
+    assert!(said("", &operator, &[]).contains(NO_CLUSTER));
+    let found = said("", &operator, &["--follow", "http://192.0.2.1:1"]);
+    assert!(found.contains("192.0.2.1:1 is not on loopback"), "{found}");
 }

@@ -44,7 +44,7 @@ impl DataNode {
             }
             None => Command::new(program("sluice-data")),
         };
-        command.args(["--control", control, "--cores", "1"]).args(flags);
+        command.args(["--follow", control, "--cores", "1"]).args(flags);
         command.args(["--listen-http", &address.to_string(), "--listen-operations", &operations.to_string()]);
         command.arg("--data-dir").arg(data_dir);
         let log = data_dir.with_extension("log");

@@ -49,7 +49,7 @@ async fn a_data_node_mocks_speaks_http_2_and_trusts_only_the_certificates_it_was
     assert!(stranger.status().is_server_error(), "a certificate that nobody vouches for is refused: {stranger:?}");
     let ca = folder.path().join("backend.pem");
     std::fs::write(&ca, certificate).unwrap();
-    let flags = ["--ca-file", ca.to_str().unwrap(), "--drain-delay", "0s"];
+    let flags = ["--backend-ca-file", ca.to_str().unwrap(), "--drain-delay", "0s"];
     let trusting = DataNode::with(&[], &folder.path().join("trusting"), &dev.ready.admin[0], &flags);
     let answer = eventually("the node that has the certificate answers", || async {
         let answer = get(trusting.address, &safe, &[]).await.map_err(|error| error.to_string())?;

@@ -94,7 +94,7 @@ impl Spec {
             Role::Data { ports, control } => {
                 flag("--listen-http", local(ports.http).to_string());
                 flag("--listen-operations", local(ports.operations).to_string());
-                flag("--control", control.join(","));
+                flag("--follow", control.join(","));
                 flag("--drain-delay", format!("{}ms", DRAIN_DELAY.as_millis()));
             }
         }
@@ -120,7 +120,7 @@ impl Spec {
     fn data_settings(&self, ports: DataPorts, control: &[String]) -> sluice_data::Settings {
         sluice_data::Settings {
             data_dir: self.folder.clone(),
-            control: control.to_vec(),
+            follow: control.to_vec(),
             listen_http: local(ports.http),
             listen_operations: local(ports.operations),
             drain_delay: DRAIN_DELAY,
@@ -244,7 +244,7 @@ mod tests {
         let parsed = sluice_data::Settings::try_parse_from(["x".to_owned()].into_iter().chain(words(&spec))).unwrap();
         let settings = spec.data_settings(ports, &control);
         assert_eq!((parsed.listen_http, parsed.listen_operations), (settings.listen_http, settings.listen_operations));
-        assert_eq!((parsed.control, parsed.data_dir), (control, settings.data_dir));
+        assert_eq!((parsed.follow, parsed.data_dir), (control, settings.data_dir));
         assert_eq!((parsed.drain_delay, parsed.drain_timeout), (settings.drain_delay, settings.drain_timeout));
     }
 
