@@ -6,6 +6,8 @@
 pub const ENTRY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one document; leaves room in an entry for what travels beside it.
 pub const DOCUMENT_BYTES_MAX: usize = ENTRY_BYTES_MAX - 16 * 1024;
+/// Bytes of one part of an API: an entry uploads a part whole, and a message of the config stream carries it whole.
+pub const PART_BYTES_MAX: usize = DOCUMENT_BYTES_MAX;
 /// Rows of one `Change`.
 pub const CHANGE_ROWS_MAX: usize = 10_000;
 /// References of one row.

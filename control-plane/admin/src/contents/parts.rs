@@ -45,11 +45,11 @@ impl Parts {
             entries.push(Entry { table, key, digest, bytes: bytes.into() });
         }
         let parts: Vec<Bytes> = build_parts(rows).iter().map(|part| part.encode_to_vec().into()).collect();
-        if let Some(part) = parts.iter().find(|part| part.len() > limits::DOCUMENT_BYTES_MAX) {
+        if let Some(part) = parts.iter().find(|part| part.len() > limits::PART_BYTES_MAX) {
             let message = format!(
                 "the api has too many resources, methods or models: a 64th of their list has {} bytes, at most {} fit",
                 part.len(),
-                limits::DOCUMENT_BYTES_MAX
+                limits::PART_BYTES_MAX
             );
             return Err(Refused::invalid("", message, "split it into several apis"));
         }

@@ -1,5 +1,6 @@
 //! Whole APIs: replacing all that one holds, and deleting one.
 
+use prost::Message;
 use sluice_model::{
     limits,
     part::{self, PARTS},
@@ -23,7 +24,7 @@ impl<T: Tables> Run<'_, '_, T> {
         if replace.parts.len() != PARTS || replace.parts.iter().any(|digest| digest.len() != 32) {
             return invalid(format!("expected {PARTS} digests of 32 bytes"));
         }
-        self.close_api(&replace.api_id);
+        self.close_api(&replace.api_id)?;
         let current = self.stored(&id);
         self.check_version(&id, current.as_ref(), replace.expected_version.into())?;
         let held = current.as_ref().map(|stored| rows::api_row(stored).parts).unwrap_or_default();
@@ -36,6 +37,7 @@ impl<T: Tables> Run<'_, '_, T> {
                 return refuse_row(Code::NotFound, &id, message);
             };
             check_part(&replace.api_id, number, &part)?;
+            self.check_part_size(&replace.api_id, &replace.name, part.encoded_len(), 0)?;
         }
         let row = ApiRow { name: replace.name.clone(), parts: replace.parts.clone() };
         self.write_api(&replace.api_id, row);
@@ -48,7 +50,7 @@ impl<T: Tables> Run<'_, '_, T> {
     /// Deletes an API with its stages and deployments; refused while something else refers to one of them.
     pub(super) fn delete_api(&mut self, id: &RowId, expected: Expected) -> Flow {
         let api = id.parts().swap_remove(0);
-        self.close_api(&api);
+        self.close_api(&api)?;
         let current = self.stored(id);
         self.check_version(id, current.as_ref(), expected)?;
         let Some(current) = current else { return not_found(id) };

@@ -31,8 +31,7 @@ impl<T: Tables> Run<'_, '_, T> {
                 rejected
             })?;
         }
-        self.close_apis();
-        Ok(())
+        self.close_apis()
     }
 
     pub(super) fn put(&mut self, put: &PutRow) -> Flow {

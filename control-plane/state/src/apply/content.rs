@@ -30,6 +30,13 @@ impl<T: Tables> Run<'_, '_, T> {
             self.keep_content(content);
         }
         for bytes in &upload.parts {
+            if bytes.len() > self.bounds.part_bytes_max {
+                let most = self.bounds.part_bytes_max;
+                return refuse(
+                    Code::Capacity,
+                    format!("expected a part of at most {most} bytes, found {}", bytes.len()),
+                );
+            }
             let Ok(part) = Part::decode(bytes.clone()) else { return invalid("expected an encoded part, found none") };
             check_entries(&part.entries)?;
             for entry in &part.entries {

@@ -23,7 +23,7 @@ impl<T: Tables> Run<'_, '_, T> {
         if deploy.deployment.len() > limits::DOCUMENT_BYTES_MAX || deploy.models.len() > limits::CHANGE_ROWS_MAX {
             return invalid("expected a deployment of bounded size, found a larger one");
         }
-        self.close_api(&deploy.api_id);
+        self.close_api(&deploy.api_id)?;
         let Some(current) = self.stored(&api_id) else { return not_found(&api_id) };
         // 0 is the version of an api that this very command makes.
         let seen = self.version_before(&api_id, &current);

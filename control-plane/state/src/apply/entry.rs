@@ -3,6 +3,9 @@
 //! An API that a command edits is opened: the parts it touches are decoded once, edited in place, and written once when
 //! the command is done or the API is deployed. A method and its resource share a part, so that a method without its
 //! resource cannot come to be.
+//!
+//! Promise: no part grows beyond `PART_BYTES_MAX`, however small the edits are; one that is larger, from before there was
+//! a bound, is kept and may be edited as long as it does not grow.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +15,10 @@ use sluice_model::{
     Digest,
     part::{self, PARTS},
 };
-use sluice_proto::raft::{ApiRow, Part, PutRow, StoredRow, Table};
+use sluice_proto::raft::{ApiRow, Part, PutRow, StoredRow, Table, rejected::Code};
 
 use super::{
-    refusal::{Flow, not_found},
+    refusal::{Flow, not_found, refuse_row},
     run::{Expected, Run, already_exists, version_changed},
 };
 use crate::{keys::RowId, rows, tables::Tables};
@@ -33,6 +36,8 @@ pub(super) struct OpenApi {
 
 struct OpenPart {
     part: Part,
+    /// Bytes that it had before.
+    bytes_before: usize,
     edited: bool,
 }
 
@@ -68,7 +73,8 @@ impl<T: Tables> Run<'_, '_, T> {
         if !opened.parts.contains_key(&number) {
             let digest = opened.row.parts[number].clone();
             let part = rows::part(self.draft, &digest).expect("a part of an api is counted, and so not trimmed");
-            self.open.get_mut(api)?.parts.insert(number, OpenPart { part, edited: false });
+            let bytes_before = part.encoded_len();
+            self.open.get_mut(api)?.parts.insert(number, OpenPart { part, bytes_before, edited: false });
         }
         self.open.get_mut(api)?.parts.get_mut(&number)
     }
@@ -161,26 +167,36 @@ impl<T: Tables> Run<'_, '_, T> {
     }
 
     /// Writes the edited parts of every open API, and their rows.
-    pub(super) fn close_apis(&mut self) {
+    pub(super) fn close_apis(&mut self) -> Flow {
         let apis: Vec<String> = self.open.keys().cloned().collect();
-        for api in apis {
-            self.close_api(&api);
-        }
+        apis.iter().try_for_each(|api| self.close_api(api))
     }
 
     /// Writes the edited parts of an API and its row; it stays open no more.
-    pub(super) fn close_api(&mut self, api: &str) {
-        let Some(mut opened) = self.open.remove(api) else { return };
-        if !opened.touched {
-            return;
-        }
+    pub(super) fn close_api(&mut self, api: &str) -> Flow {
+        let Some(mut opened) = self.open.remove(api).filter(|opened| opened.touched) else { return Ok(()) };
         for (number, open) in std::mem::take(&mut opened.parts) {
             if open.edited {
+                self.check_part_size(api, &opened.row.name, open.part.encoded_len(), open.bytes_before)?;
                 let digest = self.keep_part(&open.part);
                 opened.row.parts[number] = Bytes::copy_from_slice(digest.as_bytes());
             }
         }
         self.write_api(api, opened.row);
+        Ok(())
+    }
+
+    /// Refuses a part that could not be uploaded nor sent to data nodes, unless it was no smaller before.
+    pub(super) fn check_part_size(&self, api: &str, name: &str, bytes: usize, bytes_before: usize) -> Flow {
+        let most = self.bounds.part_bytes_max;
+        if bytes <= most.max(bytes_before) {
+            return Ok(());
+        }
+        let message = format!(
+            "api {api} ({name}) has too many resources, methods or models: a 64th of their list would have {bytes} \
+             bytes, at most {most} fit; split it into several apis, or delete some first"
+        );
+        refuse_row(Code::Capacity, &RowId::of_parts(Table::RestApi, &[api]), message)
     }
 
     /// Writes the row of an API, and counts the parts that it refers to.

@@ -45,12 +45,13 @@ pub struct ChangeSet {
     pub after: u64,
 }
 
-/// How much the state remembers. The same on every node: it decides what apply writes.
+/// How much the state holds and remembers. The same on every node: it decides what apply writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) changes_max: u64,
     pub(crate) change_key_bytes_max: u64,
     pub(crate) requests_max: u64,
+    pub(crate) part_bytes_max: usize,
 }
 
 impl Bounds {
@@ -58,6 +59,7 @@ impl Bounds {
         changes_max: limits::CHANGES_MAX,
         change_key_bytes_max: limits::CHANGE_KEY_BYTES_MAX,
         requests_max: limits::REQUESTS_MAX,
+        part_bytes_max: limits::PART_BYTES_MAX,
     };
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Delta, Draft, MemoryTables, View, apply, apply::Bounds, apply_encoded, keys, rows};
 
-const BOUNDS: Bounds = Bounds { changes_max: 24, change_key_bytes_max: 700, requests_max: 12 };
+const BOUNDS: Bounds = Bounds { changes_max: 24, change_key_bytes_max: 700, requests_max: 12, part_bytes_max: 4_000 };
 
 fn api() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just("a1"), Just("a2")]

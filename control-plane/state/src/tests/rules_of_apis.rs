@@ -1,7 +1,9 @@
 //! Rules of APIs, their parts, deployments and stages, case by case.
 
 use sluice_model::{limits, part::part_of};
-use sluice_proto::raft::{Deploy, ReplaceParts, Table, UploadContent, command, rejected::Code, row_change::Kind};
+use sluice_proto::raft::{
+    Deploy, ReplaceParts, Table, UploadContent, command, outcome, rejected::Code, row_change::Kind,
+};
 
 use super::{cluster::*, invariants::visible};
 
@@ -133,6 +135,64 @@ fn an_import_uploads_first_and_then_is_one_revision() {
     let listed = cluster.view().entries("a1", Table::Method, None, 10);
     assert_eq!(listed.items[0].0, ["a1", "r1", "GET"]);
     assert_eq!(listed.items[0].1.bytes, "get");
+}
+
+/// Methods `VERB0`, `VERB1`, ... of the resource `r1`, which share its part.
+fn verbs(numbers: std::ops::Range<usize>) -> Vec<Kind> {
+    numbers.map(|verb| put(Table::Method, &["a1", "r1", &format!("VERB{verb}")], b"m")).collect()
+}
+
+#[test]
+fn a_part_does_not_grow_beyond_its_bound_however_small_the_edits_are() {
+    let mut cluster = Cluster::founded().with_served_api();
+    cluster.bounds.part_bytes_max = 2_000;
+    let before = cluster.tables.clone();
+    let refused = cluster.refused(verbs(0..100));
+    assert_eq!((refused.code(), refused.row), (Code::Capacity, Some(row(Table::RestApi, &["a1"]))));
+    for word in ["a1", "bytes", "2000", "split"] {
+        assert!(refused.message.contains(word), "{word} in {}", refused.message);
+    }
+    assert_eq!(cluster.tables.rows().len(), before.rows().len(), "nothing of it stays");
+    let mut taken = 0;
+    while matches!(cluster.change(verbs(taken..taken + 1)).kind, Some(outcome::Kind::Done(_))) {
+        taken += 1;
+    }
+    assert!(taken > 10 && taken < 100, "{taken}");
+    let last = verbs(taken..taken + 1);
+    let deployed = [last.clone(), vec![deploy("a1", "d2", Some("prod"))]].concat();
+    assert_eq!(cluster.refused(deployed).code(), Code::Capacity, "nor on the way to a stage");
+    assert!(cluster.view().entry(Table::Method, &["a1", "r1", &format!("VERB{}", taken - 1)]).is_some());
+    // What makes room is taken, and then there is room.
+    cluster.done(vec![delete(Table::Method, &["a1", "r1", "VERB0"])]);
+    cluster.done(last);
+}
+
+#[test]
+fn a_part_from_before_there_was_a_bound_is_kept_and_may_not_grow() {
+    let mut cluster = Cluster::founded().with_served_api();
+    cluster.done(verbs(0..100));
+    cluster.bounds.part_bytes_max = 2_000;
+    assert_eq!(cluster.refused(verbs(100..101)).code(), Code::Capacity);
+    cluster.done(vec![put(Table::Method, &["a1", "r1", "VERB1"], b"changed")]);
+    cluster.done(vec![delete(Table::Method, &["a1", "r1", "VERB0"])]);
+    cluster.done(vec![deploy("a1", "d2", Some("prod"))]);
+    cluster.done(vec![delete(Table::Resource, &["a1", "r1"])]);
+}
+
+#[test]
+fn a_part_above_the_bound_is_not_uploaded() {
+    let keys: Vec<String> = (0..100).map(|verb| format!("VERB{verb}")).collect();
+    let mut entries = vec![(Table::RestApi, vec!["a1"], "api"), (Table::Resource, vec!["a1", "r1"], "/pets")];
+    entries.extend(keys.iter().map(|verb| (Table::Method, vec!["a1", "r1", verb], "m")));
+    let (upload, replace) = import("a1", &entries);
+    let mut cluster = Cluster::founded();
+    cluster.bounds.part_bytes_max = 2_000;
+    assert_eq!(code(cluster.apply(upload.clone())), Code::Capacity);
+    // It was uploaded before there was a bound.
+    cluster.bounds = crate::apply::Bounds::PRODUCT;
+    done(cluster.apply(upload));
+    cluster.bounds.part_bytes_max = 2_000;
+    assert_eq!(cluster.refused(vec![replace]).code(), Code::Capacity);
 }
 
 #[test]
