@@ -1,8 +1,8 @@
 //! What keeps the house in order: purity of crates, the direction of arrows between them, and the size of files.
 //!
 //! Promise: a test here fails when a PURE crate gains a dependency that brings clocks, sockets or randomness, when an
-//! arrow points the wrong way, or when a file or function outgrows a reader's patience. Absent: formatting and lints, which
-//! rustfmt and clippy watch.
+//! arrow points the wrong way, when a file or function outgrows a reader's patience, or when a dependency is not used or
+//! not allowed. Absent: formatting and lints, which rustfmt and clippy watch.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +11,9 @@ use std::{
 };
 
 use serde::Deserialize;
+
+pub mod licence;
+pub mod manifest;
 
 /// The workspace as `cargo metadata` tells it.
 #[derive(Debug, Deserialize)]
@@ -22,6 +25,9 @@ pub struct Metadata {
 #[derive(Debug, Deserialize)]
 struct Package {
     name: String,
+    version: String,
+    license: Option<String>,
+    source: Option<String>,
     manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
 }
@@ -39,9 +45,24 @@ impl Metadata {
     /// When cargo cannot be run or answers something else than its metadata.
     #[must_use]
     pub fn read() -> Self {
+        Self::of(&["--no-deps"])
+    }
+
+    /// The same with everything that it is built from on this machine.
+    ///
+    /// # Panics
+    /// As `read`.
+    #[must_use]
+    pub fn with_dependencies() -> Self {
+        let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        Self::of(&["--locked", "--filter-platform", &platform])
+    }
+
+    fn of(more: &[&str]) -> Self {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
-            .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+            .args(["metadata", "--offline", "--format-version", "1"])
+            .args(more)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .expect("cargo runs, since it runs this test");
@@ -59,6 +80,19 @@ impl Metadata {
     #[must_use]
     pub fn crates(&self) -> BTreeMap<String, Crate> {
         self.packages.iter().map(|package| (self.folder_of(package), Crate::of(package))).collect()
+    }
+
+    /// What comes from elsewhere.
+    pub fn foreign(&self) -> impl Iterator<Item = Foreign<'_>> {
+        self.packages.iter().filter_map(|package| {
+            let source = package.source.as_deref()?;
+            Some(Foreign {
+                name: &package.name,
+                version: &package.version,
+                licence: package.license.as_deref(),
+                source,
+            })
+        })
     }
 
     fn folder_of(&self, package: &Package) -> String {
@@ -83,6 +117,19 @@ impl Crate {
             package.dependencies.iter().filter(|each| each.kind.is_none()).map(|each| each.name.clone()).collect();
         Self { name: package.name.clone(), dependencies }
     }
+}
+
+/// A crate that is not ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: &'a str,
+    /// The licences it says it has, as an SPDX expression.
+    pub licence: Option<&'a str>,
+    /// Where it was taken from.
+    pub source: &'a str,
 }
 
 /// Every file under version control or about to be, with one of these endings.
