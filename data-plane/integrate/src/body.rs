@@ -2,7 +2,8 @@
 //!
 //! Promise: a body that was there with its head is one slice of what was read, and its connection is idle again before
 //! the client sees the answer; a longer one streams, and never is more of it held than one read. A body that ends too
-//! early is an error, never a shorter body. Dropping it closes its connection.
+//! early is an error, never a shorter body. Its end does not wait for the end of the request: see `remainder`.
+//! Dropping it closes its connection.
 //! Absent: boxed trait objects; the only allocation is that of a streaming body.
 
 use std::pin::Pin;
@@ -13,13 +14,14 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
 
 use crate::chunked::{Chunked, Decoded};
 use crate::conn::Conn;
 use crate::fault::{Fault, FaultKind};
 use crate::pool::Backend;
+use crate::remainder;
 use crate::response::Framing;
+use crate::stall::Stall;
 use crate::upload::{Upload, UploadStopped};
 
 /// Room made for a read of a body of unknown length, in bytes: it doubles while reads fill it.
@@ -105,8 +107,7 @@ pub(crate) struct Beginning {
     pub(crate) backend: Rc<Backend>,
     pub(crate) framing: Framing,
     pub(crate) persistent: bool,
-    pub(crate) status: http::StatusCode,
-    /// What of the request has not been sent yet.
+    /// What of the request has not been sent yet, and may still be.
     pub(crate) upload: Option<Box<Upload>>,
     pub(crate) stall_after: Duration,
 }
@@ -117,15 +118,6 @@ impl Beginning {
     /// # Errors
     /// `BadResponse` when the body's first chunk is not one.
     pub(crate) fn body(mut self) -> Result<Body, Fault> {
-        // RFC 9112, section 9.5: a client stops sending a body that the server has declined. The connection then ends
-        // with the response, for the server cannot tell where a next request would begin.
-        if self.status.as_u16() >= 400 || !self.persistent {
-            self.persistent &= self.upload.is_none();
-            self.upload = None;
-        }
-        if self.upload.is_some() {
-            return Ok(self.streaming(None, None));
-        }
         let first = decode(&mut self.framing, &mut self.conn.buffer)?;
         let whole = is_whole(&mut self.framing, &mut self.conn.buffer);
         Ok(match first {
@@ -138,7 +130,7 @@ impl Beginning {
     }
 
     fn ended(self, body: Body) -> Body {
-        put_back(&self.backend, self.conn, self.persistent);
+        part(&self.backend, self.conn, self.upload, self.persistent, self.stall_after);
         body
     }
 
@@ -152,7 +144,7 @@ impl Beginning {
             upload: self.upload,
             persistent: self.persistent,
             room: ROOM_BYTES_MIN,
-            stall: Stall { after: self.stall_after, timer: None, armed: false },
+            stall: Stall::new(self.stall_after),
         }))
     }
 }
@@ -161,7 +153,7 @@ impl Download {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         self.poll_upload(cx)?;
         if let Some(data) = self.held.take() {
-            return self.hand_on(cx, data);
+            return Poll::Ready(Some(Ok(self.hand_on(data))));
         }
         loop {
             let Some(conn) = &mut self.conn else {
@@ -169,14 +161,11 @@ impl Download {
             };
             match decode(&mut self.framing, &mut conn.buffer)? {
                 Decoded::Data(data) => {
-                    self.stall.armed = false;
-                    return self.hand_on(cx, data);
+                    self.stall.moved();
+                    return Poll::Ready(Some(Ok(self.hand_on(data))));
                 }
                 Decoded::End(trailers) => {
                     self.trailers = self.trailers.take().or(trailers);
-                    if self.upload.is_some() {
-                        return self.poll_stall(cx).map(|fault| Some(Err(fault)));
-                    }
                     self.end();
                 }
                 Decoded::NeedsMore => {
@@ -188,18 +177,12 @@ impl Download {
         }
     }
 
-    /// Gives data to the client. The last of it ends the exchange, because the HTTP engine does not ask again after it;
-    /// so it is held while the request is not whole.
-    fn hand_on(&mut self, cx: &mut Context<'_>, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let whole = self.conn.as_mut().is_none_or(|conn| is_whole(&mut self.framing, &mut conn.buffer));
-        if whole && self.upload.is_some() {
-            self.held = Some(data);
-            return self.poll_stall(cx).map(|fault| Some(Err(fault)));
-        }
-        if whole {
+    /// Gives data to the client. The last of it ends the exchange, because the HTTP engine does not ask again after it.
+    fn hand_on(&mut self, data: Bytes) -> Frame<Bytes> {
+        if self.conn.as_mut().is_none_or(|conn| is_whole(&mut self.framing, &mut conn.buffer)) {
             self.end();
         }
-        Poll::Ready(Some(Ok(Frame::data(data))))
+        Frame::data(data)
     }
 
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
@@ -209,7 +192,7 @@ impl Download {
         let written = upload.written();
         let sent = upload.poll_send(cx, &mut conn.io);
         if upload.written() > written {
-            self.stall.armed = false;
+            self.stall.moved();
         }
         match sent {
             Poll::Pending => {}
@@ -267,7 +250,7 @@ impl Download {
             if conn.buffer.is_empty() {
                 conn.buffer = BytesMut::new();
             }
-            put_back(&self.backend, conn, self.persistent);
+            part(&self.backend, conn, self.upload.take(), self.persistent, self.stall.after());
         }
     }
 
@@ -284,31 +267,15 @@ impl Download {
     }
 }
 
-/// The longest silence of a body; costs nothing until something has to be waited for.
-#[derive(Debug)]
-struct Stall {
-    after: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    armed: bool,
-}
-
-impl Stall {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let end = || Instant::now() + self.after;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end())));
-        if !self.armed {
-            timer.as_mut().reset(end());
-            self.armed = true;
-        }
-        timer.as_mut().poll(cx)
+/// Lets go of the connection of an exchange whose answer is whole. What follows the answer would be taken for the next
+/// one (RFC 9112, section 9.3); a request that is not whole is finished first, where the backend keeps the connection.
+fn part(backend: &Rc<Backend>, conn: Conn, upload: Option<Box<Upload>>, persistent: bool, stall_after: Duration) {
+    if !persistent || !conn.buffer.is_empty() {
+        return;
     }
-}
-
-/// Keeps the connection if nothing is in the way of a next exchange (RFC 9112, section 9.3): bytes after the response
-/// would be taken for the next one.
-fn put_back(backend: &Backend, conn: Conn, persistent: bool) {
-    if persistent && conn.buffer.is_empty() {
-        backend.put(conn);
+    match upload {
+        None => backend.put(conn),
+        Some(upload) => remainder::send(Rc::clone(backend), conn, upload, stall_after),
     }
 }
 

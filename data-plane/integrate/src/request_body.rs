@@ -3,6 +3,7 @@
 //! Promise: a streamed body is never held but for the frame under way, and never exceeds its limit.
 //! Absent: trailers. AWS drops `Trailer` and `TE`, so request trailers end here (RFC 9110, section 6.5.1 allows it).
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -16,11 +17,14 @@ use crate::fault::{Fault, FaultKind};
 #[derive(Debug)]
 pub struct RequestBody(Source);
 
+/// What is dropped when a body that streams is wanted no longer, at its end or before.
+pub type Guard = Box<dyn fmt::Debug>;
+
 #[derive(Debug)]
 enum Source {
     Empty,
     Full(Bytes),
-    Stream { incoming: Incoming, left: u64 },
+    Stream { incoming: Incoming, left: u64, _guard: Option<Guard> },
 }
 
 impl RequestBody {
@@ -34,18 +38,18 @@ impl RequestBody {
         if bytes.is_empty() { Self::empty() } else { Self(Source::Full(bytes)) }
     }
 
-    /// A body that is passed on as it comes, up to `bytes_max` bytes.
+    /// A body that is passed on as it comes, up to `bytes_max` bytes; it may outlive its request's answer, `guard` with it.
     ///
     /// # Errors
     /// `BodyTooLarge` when the length that the client announced is larger already.
-    pub fn stream(incoming: Incoming, bytes_max: u64) -> Result<Self, Fault> {
+    pub fn stream(incoming: Incoming, bytes_max: u64, guard: Option<Guard>) -> Result<Self, Fault> {
         if incoming.is_end_stream() {
             return Ok(Self::empty());
         }
         if incoming.size_hint().lower() > bytes_max {
             return Err(Fault::before_sending(FaultKind::BodyTooLarge, "announced request body is above the limit"));
         }
-        Ok(Self(Source::Stream { incoming, left: bytes_max }))
+        Ok(Self(Source::Stream { incoming, left: bytes_max, _guard: guard }))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -75,7 +79,7 @@ impl RequestBody {
 
     /// The next piece of a stream. Only streams are polled.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        let Source::Stream { incoming, left } = &mut self.0 else {
+        let Source::Stream { incoming, left, .. } = &mut self.0 else {
             return Poll::Ready(None);
         };
         loop {

@@ -98,6 +98,11 @@ impl Upload {
         self.complete
     }
 
+    /// Whether the client owes nothing more of its body.
+    pub(crate) fn has_body_whole(&self) -> bool {
+        self.body_ended
+    }
+
     /// Bytes that reached a connection since the start or the last [`Self::rewind`].
     pub(crate) fn written(&self) -> u64 {
         self.written

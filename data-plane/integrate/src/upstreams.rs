@@ -8,7 +8,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderValue, Method, header};
 use sluice_compile::HttpProxy;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
@@ -95,14 +95,14 @@ impl Core {
         let mut upload = Upload::new(head, call.body, LengthExpected::of(method));
         let deadline = Instant::now() + proxy.timeout;
         let exchanged = timeout_at(deadline, self.exchange(&backend, method, &mut upload)).await;
-        let (conn, head) = exchanged.unwrap_or_else(|_| Err(out_of_time(&upload)))?;
+        let (conn, mut head) = exchanged.unwrap_or_else(|_| Err(out_of_time(&upload)))?;
+        let upload = (!upload.is_complete()).then(|| answered_early(upload, &mut head)).flatten();
         let body = Beginning {
             conn,
             backend,
             framing: head.framing,
             persistent: head.persistent,
-            status: head.status,
-            upload: (!upload.is_complete()).then(|| Box::new(upload)),
+            upload,
             stall_after: self.settings.body_stall,
         };
         Ok(Answer { status: head.status, headers: head.headers, body: body.body()? })
@@ -142,6 +142,20 @@ fn give_up_or_rewind(method: &Method, upload: &mut Upload, failed: Failed, reuse
         }
         Verdict::GiveUp => Err(Fault { retry: retry(upload), ..failed.fault }),
     }
+}
+
+/// What of a request is still sent though its response has begun.
+///
+/// RFC 9112, section 9.5: a client stops sending a body that the server has declined. The connection then ends with the
+/// response, for the server cannot tell where a next request would begin; and so does the client's, unless its body has
+/// come to its end already (section 9.3).
+fn answered_early(upload: Upload, head: &mut Head) -> Option<Box<Upload>> {
+    let declined = head.status.as_u16() >= 400;
+    head.persistent &= !declined;
+    if !head.persistent && !upload.has_body_whole() {
+        head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    (!declined).then(|| Box::new(upload))
 }
 
 /// Whether anything of the request has left.

@@ -12,7 +12,7 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use http::{Request, Response, request};
 use hyper::body::Incoming;
-use sluice_integrate::{RequestBody, Upstreams};
+use sluice_integrate::{Guard, RequestBody, Upstreams};
 use tracing::error;
 
 use crate::answer_body::AnswerBody;
@@ -93,10 +93,16 @@ impl Gateway {
         Self { core, journey }
     }
 
-    /// Answers one request. Dropping the future counts it as hung up.
-    pub async fn serve(&self, request: Request<Incoming>, connection: &Connection) -> Response<AnswerBody> {
+    /// Answers one request; `receiving` is dropped when its body is wanted no longer, which may be before or after the
+    /// answer. Dropping the future counts it as hung up.
+    pub async fn serve(
+        &self,
+        request: Request<Incoming>,
+        connection: &Connection,
+        receiving: Option<Guard>,
+    ) -> Response<AnswerBody> {
         let (parts, body) = request.into_parts();
-        self.answer(parts, RequestBody::stream(body, BODY_BYTES_MAX), connection).await
+        self.answer(parts, RequestBody::stream(body, BODY_BYTES_MAX, receiving), connection).await
     }
 
     /// Answers one request whose body is already one that integrations take.

@@ -20,6 +20,7 @@ use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
+use sluice_integrate::Guard;
 use sluice_pipeline::{AnswerBody, Connection, Gateway};
 use tokio::net::TcpStream;
 use tracing::debug;
@@ -29,8 +30,8 @@ use crate::watch::{InFlight, Order, Owed, Watch};
 
 /// Bytes of a connection's read buffer, and so of what hyper takes for a head before it answers 431 by itself.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of an HTTP/2 header list: AWS's limit, with what HTTP/2 counts beside names and values.
-const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
+/// Bytes of an HTTP/2 header list: AWS's limits of target and header values, with what HTTP/2 counts beside them.
+const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
 /// Bytes of responses that one HTTP/2 stream may hold back for its client.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that a client may send ahead on one HTTP/2 stream, and on a connection.
@@ -105,7 +106,8 @@ struct Session {
 async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Response<WatchedBody>, Infallible> {
     let version = request.version();
     let in_flight = session.watch.begin(version);
-    let mut response = session.gateway.serve(request, &session.client).await;
+    let receiving = (!request.body().is_end_stream()).then(|| Box::new(session.watch.receive()) as Guard);
+    let mut response = session.gateway.serve(request, &session.client, receiving).await;
     if session.draining.get() {
         if version == Version::HTTP_2 {
             session.watch.tell(Order::Finish);

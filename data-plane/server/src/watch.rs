@@ -27,6 +27,11 @@ pub(crate) struct Patience {
 /// answer meanwhile without being a nuisance of another kind.
 const TAKEN_BYTES_MIN: usize = 1_024;
 
+/// How long a client may go on sending what nobody reads after its last response, in all and without a byte: as nginx's
+/// `lingering_time` and `lingering_timeout`.
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+
 /// What a connection's task has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Order {
@@ -65,6 +70,10 @@ pub(crate) struct Watch {
     trickle: Cell<usize>,
     /// HTTP/2: bytes between requests are pings and settings, not a head.
     multiplexed: Cell<bool>,
+    /// Something may have come from the client that is not read to its end: a head, or the body of the last request.
+    unread: Cell<bool>,
+    /// Second since which the last response is out and the client's end is waited for.
+    lingering: Cell<Option<u32>>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
 }
@@ -81,6 +90,8 @@ impl Watch {
             untaken: Cell::new(0),
             trickle: Cell::new(0),
             multiplexed: Cell::new(false),
+            unread: Cell::new(false),
+            lingering: Cell::new(None),
             order: Cell::default(),
             waker: RefCell::default(),
         }
@@ -88,6 +99,7 @@ impl Watch {
 
     /// Bytes came from the client.
     pub(crate) fn read(&self) {
+        self.unread.set(true);
         if self.in_flight.get() == 0 && self.waiting.get() == Waiting::Idle && !self.multiplexed.get() {
             self.waiting.set(Waiting::Head);
             self.since.set(self.clock.get());
@@ -124,11 +136,35 @@ impl Watch {
         }
     }
 
-    /// A request has begun; it ends when the guard is dropped.
+    /// A request has begun; it ends when the guard is dropped, and that of its body.
     pub(crate) fn begin(self: &Rc<Self>, version: http::Version) -> InFlight {
         self.multiplexed.set(version == http::Version::HTTP_2);
+        self.unread.set(false);
+        self.in_flight()
+    }
+
+    /// The body of a request that has begun comes in; it is wanted until the guard is dropped.
+    pub(crate) fn receive(self: &Rc<Self>) -> InFlight {
+        self.unread.set(true);
+        self.in_flight()
+    }
+
+    fn in_flight(self: &Rc<Self>) -> InFlight {
         self.in_flight.set(self.in_flight.get() + 1);
         InFlight(Rc::clone(self))
+    }
+
+    /// Whether the client may be sending what will not be read. HTTP/2 says by itself which request it has not taken.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.get() && !self.multiplexed.get()
+    }
+
+    /// The last response is out, and the client still sends.
+    pub(crate) fn lingers(&self) {
+        self.since.set(self.clock.get());
+        if self.lingering.get().is_none() {
+            self.lingering.set(Some(self.clock.get()));
+        }
     }
 
     /// What the connection's task has to do.
@@ -150,6 +186,10 @@ impl Watch {
     pub(crate) fn tell(&self, order: Order) {
         if order > self.order.get() {
             self.order.set(order);
+            if self.in_flight.get() == 0 && self.waiting.get() == Waiting::Idle {
+                // Whatever the last request was, its client has had its response for a while.
+                self.unread.set(false);
+            }
             if let Some(waker) = self.waker.borrow().as_ref() {
                 waker.wake_by_ref();
             }
@@ -159,6 +199,10 @@ impl Watch {
     /// The order that its waiting has earned.
     fn judge(&self, patience: &Patience) -> Order {
         let waited = |since: u32| Duration::from_secs(u64::from(self.clock.get().saturating_sub(since)));
+        if let Some(since) = self.lingering.get() {
+            let over = waited(since) > LINGER || waited(self.since.get()) > LINGER_SILENCE;
+            return if over { Order::Drop } else { Order::Serve };
+        }
         if self.blocked.get().is_some_and(|since| waited(since) > patience.send) {
             return Order::Drop;
         }
@@ -301,103 +345,4 @@ impl Connections {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATIENCE: Patience =
-        Patience { head: Duration::from_secs(10), idle: Duration::from_secs(60), send: Duration::from_secs(30) };
-
-    #[test]
-    fn a_head_that_never_ends_is_dropped() {
-        let connections = Connections::new(PATIENCE);
-        let (watch, _open) = connections.open();
-        watch.read();
-        connections.sweep(10);
-        assert_eq!(watch.order(), Order::Serve);
-        connections.sweep(11);
-        assert_eq!(watch.order(), Order::Drop);
-    }
-
-    #[test]
-    fn an_idle_connection_finishes_and_a_busy_one_does_not() {
-        let connections = Connections::new(PATIENCE);
-        let (watch, _open) = connections.open();
-        let request = watch.begin(http::Version::HTTP_11);
-        connections.sweep(1_000);
-        assert_eq!(watch.order(), Order::Serve);
-        drop(request);
-        connections.sweep(1_060);
-        assert_eq!(watch.order(), Order::Serve);
-        connections.sweep(1_061);
-        assert_eq!(watch.order(), Order::Finish);
-    }
-
-    #[test]
-    fn a_client_that_stops_reading_is_dropped_though_its_request_is_in_flight() {
-        let connections = Connections::new(PATIENCE);
-        let (watch, _open) = connections.open();
-        let _request = watch.begin(http::Version::HTTP_11);
-        watch.blocked();
-        connections.sweep(30);
-        assert_eq!(watch.order(), Order::Serve);
-        watch.wrote(1);
-        connections.sweep(100);
-        assert_eq!(watch.order(), Order::Serve);
-        watch.blocked();
-        connections.sweep(131);
-        assert_eq!(watch.order(), Order::Drop);
-    }
-
-    #[test]
-    fn a_client_that_takes_no_response_is_dropped_though_it_answers_pings() {
-        let connections = Connections::new(PATIENCE);
-        let (watch, _open) = connections.open();
-        let _request = watch.begin(http::Version::HTTP_2);
-        connections.sweep(100);
-        let owed = watch.owe();
-        connections.sweep(130);
-        assert_eq!(watch.order(), Order::Serve);
-        owed.taken();
-        connections.sweep(500);
-        assert_eq!(watch.order(), Order::Serve, "the backend is waited for");
-        owed.ready();
-        connections.sweep(520);
-        watch.wrote(TAKEN_BYTES_MIN);
-        connections.sweep(550);
-        assert_eq!(watch.order(), Order::Serve, "a slow client");
-        watch.wrote(17);
-        connections.sweep(551);
-        assert_eq!(watch.order(), Order::Drop);
-    }
-
-    #[test]
-    fn an_idle_connection_that_does_not_finish_is_dropped() {
-        let connections = Connections::new(PATIENCE);
-        let (watch, _open) = connections.open();
-        drop(watch.begin(http::Version::HTTP_2));
-        connections.sweep(61);
-        assert_eq!(watch.order(), Order::Finish);
-        connections.sweep(91);
-        assert_eq!(watch.order(), Order::Drop);
-    }
-
-    #[test]
-    fn pings_between_requests_of_http2_begin_no_head() {
-        let connections = Connections::new(PATIENCE);
-        let (watch, _open) = connections.open();
-        drop(watch.begin(http::Version::HTTP_2));
-        watch.read();
-        connections.sweep(30);
-        assert_eq!(watch.order(), Order::Serve);
-    }
-
-    #[test]
-    fn connections_that_are_gone_are_forgotten() {
-        let connections = Connections::new(PATIENCE);
-        let (watch, open) = connections.open();
-        assert_eq!(connections.count(), 1);
-        drop((watch, open));
-        connections.sweep(1);
-        assert_eq!((connections.count(), connections.list.borrow().len()), (0, 0));
-    }
-}
+mod tests;

@@ -40,6 +40,17 @@ pub(crate) async fn passing_time<T>(future: impl Future<Output = T>) -> T {
     tokio::select! { biased; done = future => done, () = passing => unreachable!("it passes for ever") }
 }
 
+/// Lets other tasks run until a condition holds.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..10_000_000 {
+        if condition() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("waited in vain until {what}");
+}
+
 /// A listening backend.
 pub(crate) struct Backend {
     listener: TcpListener,

@@ -204,7 +204,7 @@ fn what_died_with_an_idle_connection_is_sent_again_only_where_that_is_harmless()
                     Second::Streamed(method) => {
                         let (incoming, mut client) = client_body("content-length: 4").await;
                         client.write_all(b"body").await.unwrap();
-                        (method, RequestBody::stream(incoming, 100).unwrap())
+                        (method, RequestBody::stream(incoming, 100, None).unwrap())
                     }
                 };
                 assert_eq!(text(call(&upstreams, &proxy, method, body).await).await, expected, "{section}");

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on has failed; clippy sees only test functions as tests"
 )]
 
+mod early_answers;
 mod hanging_up;
 mod harness;
 mod keeping;

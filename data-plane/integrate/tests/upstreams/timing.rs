@@ -133,7 +133,7 @@ fn a_client_that_stops_sending_is_told_from_a_slow_backend() {
         let backend = Backend::start().await;
         let (upstreams, proxy) = (upstreams(), proxy(backend.port));
         let (incoming, _client) = client_body("content-length: 4").await;
-        let body = RequestBody::stream(incoming, 4).unwrap();
+        let body = RequestBody::stream(incoming, 4, None).unwrap();
         let serve = async {
             let mut peer = backend.accept().await;
             peer.head().await;
@@ -144,14 +144,14 @@ fn a_client_that_stops_sending_is_told_from_a_slow_backend() {
         assert_eq!(answer, Err(FaultKind::ClientStalled));
 
         let (incoming, _client) = client_body("content-length: 4").await;
-        let body = RequestBody::stream(incoming, 4).unwrap();
+        let body = RequestBody::stream(incoming, 4, None).unwrap();
         let serve = async {
             let mut peer = backend.accept().await;
-            peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+            peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi").await;
             peer
         };
         let (answer, _peer) = tokio::join!(call(&upstreams, &proxy, Method::POST, body), serve);
-        assert_eq!(passing_time(text(answer)).await, Err(FaultKind::ClientStalled), "after an early answer");
+        assert_eq!(passing_time(text(answer)).await, Err(FaultKind::ClientStalled), "within an early answer");
     });
 }
 

@@ -6,7 +6,7 @@ use http::header::HeaderMap;
 use sluice_integrate::{Call, FaultKind, Forwarded, RequestBody};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::{Backend, NoValues, call, client_body, on_a_core, proxy, text, upstreams, whole};
+use crate::harness::{Backend, NoValues, call, client_body, on_a_core, proxy, text, upstreams};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -80,7 +80,7 @@ fn a_body_streams_as_it_comes() {
             assert!(sent.starts_with(b"1388\r\nxxxx") && sent.ends_with(b"xxxx\r\n0\r\n\r\n"));
             peer.send(OK).await;
         };
-        let body = RequestBody::stream(incoming, 10_000).unwrap();
+        let body = RequestBody::stream(incoming, 10_000, None).unwrap();
         let (answer, ()) = tokio::join!(call(&upstreams, &proxy, Method::POST, body), serve);
         assert_eq!(text(answer).await, hi());
         assert_eq!(upstreams.counters().idle.get(), 1);
@@ -103,7 +103,7 @@ fn fields_of_framing_and_expectations_are_the_gateways_own() {
             method: &Method::POST,
             headers: &headers,
             query: "a=1",
-            body: RequestBody::stream(incoming, 4).unwrap(),
+            body: RequestBody::stream(incoming, 4, None).unwrap(),
             values: &NoValues,
             api_id: "abc",
             trace_id: None,
@@ -121,73 +121,6 @@ fn fields_of_framing_and_expectations_are_the_gateways_own() {
         };
         let (answer, ()) = tokio::join!(upstreams.call(&proxy, call), serve);
         assert_eq!(text(answer).await, hi());
-    });
-}
-
-#[test]
-fn an_answer_that_declines_the_body_ends_it_and_the_connection() {
-    on_a_core(async {
-        let backend = Backend::start().await;
-        let (upstreams, proxy) = (upstreams(), proxy(backend.port));
-        let (incoming, _client) = client_body("content-length: 4").await;
-        let serve = async {
-            let mut peer = backend.accept().await;
-            peer.answer("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await;
-            assert_eq!(peer.closed().await, b"");
-        };
-        let body = RequestBody::stream(incoming, 4).unwrap();
-        let (answer, ()) =
-            tokio::join!(async { text(call(&upstreams, &proxy, Method::POST, body).await).await }, serve);
-        assert_eq!(answer, Ok((413, "no".to_owned())), "RFC 9112, 9.5");
-        assert_eq!(upstreams.counters().open.get(), 0);
-    });
-}
-
-#[test]
-fn an_answer_is_read_though_the_backend_takes_no_more() {
-    on_a_core(async {
-        let backend = Backend::start().await;
-        let (upstreams, proxy) = (upstreams(), proxy(backend.port));
-        let serve = async {
-            let mut peer = backend.accept().await;
-            peer.head().await;
-            peer.send("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno").await;
-            peer.shut_down().await;
-            peer.closed().await;
-        };
-        let body = RequestBody::full(Bytes::from(vec![b'x'; 8_000_000]));
-        let (answer, ()) =
-            tokio::join!(async { text(call(&upstreams, &proxy, Method::POST, body).await).await }, serve);
-        assert_eq!(answer, Ok((413, "no".to_owned())), "RFC 9112, 9.5");
-    });
-}
-
-#[test]
-fn an_early_answer_that_takes_the_body_goes_on_taking_it() {
-    on_a_core(async {
-        for response in [
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
-            "HTTP/1.1 204 No Content\r\n\r\n",
-        ] {
-            let backend = Backend::start().await;
-            let (upstreams, proxy) = (upstreams(), proxy(backend.port));
-            let (incoming, mut client) = client_body("content-length: 4").await;
-            let serve = async {
-                let mut peer = backend.accept().await;
-                peer.answer(response).await;
-                client.write_all(b"bo").await.unwrap();
-                assert_eq!(peer.bytes(2).await, b"bo");
-                client.write_all(b"dy").await.unwrap();
-                assert_eq!(peer.bytes(2).await, b"dy");
-                peer
-            };
-            let body = RequestBody::stream(incoming, 4).unwrap();
-            let (answer, _peer) =
-                tokio::join!(async { whole(call(&upstreams, &proxy, Method::POST, body).await).await }, serve);
-            assert!(answer.unwrap().status.is_success(), "{response:?}");
-            assert_eq!(upstreams.counters().idle.get(), 1, "{response:?}: it is used again");
-        }
     });
 }
 
@@ -210,7 +143,7 @@ fn both_directions_stream_at_once() {
             peer.send("0\r\n\r\n").await;
             peer
         };
-        let body = RequestBody::stream(incoming, 1_000).unwrap();
+        let body = RequestBody::stream(incoming, 1_000, None).unwrap();
         let (answer, _peer) =
             tokio::join!(async { text(call(&upstreams, &proxy, Method::POST, body).await).await }, serve);
         assert_eq!(answer, Ok((200, "pong".repeat(20))));
@@ -222,14 +155,14 @@ fn both_directions_stream_at_once() {
 fn a_body_above_the_limit_is_the_clients_fault() {
     on_a_core(async {
         let (incoming, _client) = client_body("content-length: 11").await;
-        assert_eq!(RequestBody::stream(incoming, 10).unwrap_err().kind, FaultKind::BodyTooLarge);
+        assert_eq!(RequestBody::stream(incoming, 10, None).unwrap_err().kind, FaultKind::BodyTooLarge);
 
         let backend = Backend::start().await;
         let (upstreams, proxy) = (upstreams(), proxy(backend.port));
         let (incoming, mut client) = client_body("transfer-encoding: chunked").await;
         client.write_all(b"b\r\nhello world\r\n").await.unwrap();
         let serve = async { backend.accept().await.closed().await };
-        let body = RequestBody::stream(incoming, 10).unwrap();
+        let body = RequestBody::stream(incoming, 10, None).unwrap();
         let (answer, sent) = tokio::join!(call(&upstreams, &proxy, Method::POST, body), serve);
         assert_eq!(answer.unwrap_err().kind, FaultKind::BodyTooLarge);
         assert!(!sent.ends_with(b"0\r\n\r\n"), "the backend does not take it for whole");
@@ -251,7 +184,7 @@ fn a_client_that_goes_away_takes_the_request_with_it() {
                 drop(client);
                 assert_eq!(peer.closed().await, b"", "RFC 9112, 8: nothing that could be taken for its end");
             };
-            let body = RequestBody::stream(incoming, 10).unwrap();
+            let body = RequestBody::stream(incoming, 10, None).unwrap();
             let (answer, ()) = tokio::join!(call(&upstreams, &proxy, Method::POST, body), serve);
             assert_eq!(answer.unwrap_err().kind, FaultKind::ClientGone, "{framing}");
         }

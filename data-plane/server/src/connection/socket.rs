@@ -1,28 +1,47 @@
 //! A client's socket as hyper reads and writes it, telling the connection's watch what happens.
 //!
-//! Promise: adds a store or two to each call and no copy.
+//! Promise: adds a store or two to each call and no copy. A connection is closed so that its client can read the last
+//! response: this side first, and the other only when the client has ended it too, or has had its time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::watch::Watch;
+
+/// Bytes that are read at once to be thrown away.
+const DISCARDED_BYTES: usize = 8 * 1024;
 
 /// A socket with its watch.
 #[derive(Debug)]
 pub(super) struct WatchedSocket {
     socket: TokioIo<TcpStream>,
     watch: Rc<Watch>,
+    ended: bool,
 }
 
 impl WatchedSocket {
     pub(super) fn new(socket: TcpStream, watch: Rc<Watch>) -> Self {
-        Self { socket: TokioIo::new(socket), watch }
+        Self { socket: TokioIo::new(socket), watch, ended: false }
+    }
+
+    /// Throws away what the client still sends, until it ends its side too. The watch ends the wait.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = [0; DISCARDED_BYTES];
+        loop {
+            let mut read = ReadBuf::new(&mut room);
+            match ready!(Pin::new(self.socket.inner_mut()).poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => self.watch.lingers(),
+                // A reset is an end too.
+                Ok(()) | Err(_) => return Poll::Ready(Ok(())),
+            }
+        }
     }
 
     fn written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -68,7 +87,17 @@ impl Write for WatchedSocket {
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
+    /// RFC 9112, section 9.6: a socket that is closed with bytes unread resets the connection, and the client loses the
+    /// response that it has not read.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        if !self.ended {
+            ready!(Pin::new(&mut self.socket).poll_shutdown(cx))?;
+            self.ended = true;
+            if !self.watch.is_unread() {
+                return Poll::Ready(Ok(()));
+            }
+            self.watch.lingers();
+        }
+        self.poll_discard(cx)
     }
 }

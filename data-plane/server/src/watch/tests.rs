@@ -1,0 +1,152 @@
+//! Judging connections by a clock that tests move.
+
+use super::*;
+
+const PATIENCE: Patience =
+    Patience { head: Duration::from_secs(10), idle: Duration::from_secs(60), send: Duration::from_secs(30) };
+
+#[test]
+fn a_head_that_never_ends_is_dropped() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    watch.read();
+    connections.sweep(10);
+    assert_eq!(watch.order(), Order::Serve);
+    connections.sweep(11);
+    assert_eq!(watch.order(), Order::Drop);
+}
+
+#[test]
+fn an_idle_connection_finishes_and_a_busy_one_does_not() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    let request = watch.begin(http::Version::HTTP_11);
+    connections.sweep(1_000);
+    assert_eq!(watch.order(), Order::Serve);
+    drop(request);
+    connections.sweep(1_060);
+    assert_eq!(watch.order(), Order::Serve);
+    connections.sweep(1_061);
+    assert_eq!(watch.order(), Order::Finish);
+}
+
+#[test]
+fn a_client_that_stops_reading_is_dropped_though_its_request_is_in_flight() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    let _request = watch.begin(http::Version::HTTP_11);
+    watch.blocked();
+    connections.sweep(30);
+    assert_eq!(watch.order(), Order::Serve);
+    watch.wrote(1);
+    connections.sweep(100);
+    assert_eq!(watch.order(), Order::Serve);
+    watch.blocked();
+    connections.sweep(131);
+    assert_eq!(watch.order(), Order::Drop);
+}
+
+#[test]
+fn a_client_that_takes_no_response_is_dropped_though_it_answers_pings() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    let _request = watch.begin(http::Version::HTTP_2);
+    connections.sweep(100);
+    let owed = watch.owe();
+    connections.sweep(130);
+    assert_eq!(watch.order(), Order::Serve);
+    owed.taken();
+    connections.sweep(500);
+    assert_eq!(watch.order(), Order::Serve, "the backend is waited for");
+    owed.ready();
+    connections.sweep(520);
+    watch.wrote(TAKEN_BYTES_MIN);
+    connections.sweep(550);
+    assert_eq!(watch.order(), Order::Serve, "a slow client");
+    watch.wrote(17);
+    connections.sweep(551);
+    assert_eq!(watch.order(), Order::Drop);
+}
+
+#[test]
+fn an_idle_connection_that_does_not_finish_is_dropped() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    drop(watch.begin(http::Version::HTTP_2));
+    connections.sweep(61);
+    assert_eq!(watch.order(), Order::Finish);
+    connections.sweep(91);
+    assert_eq!(watch.order(), Order::Drop);
+}
+
+#[test]
+fn a_request_is_in_flight_until_its_response_and_its_body_are_through() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    let response = watch.begin(http::Version::HTTP_11);
+    let body = watch.receive();
+    drop(response);
+    watch.read();
+    connections.sweep(1_000);
+    assert_eq!(watch.order(), Order::Serve, "its bytes are no head");
+    drop(body);
+    connections.sweep(1_061);
+    assert_eq!(watch.order(), Order::Finish);
+}
+
+#[test]
+fn a_client_that_sends_on_after_the_last_response_is_heard_for_a_while() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    watch.read();
+    drop(watch.begin(http::Version::HTTP_11));
+    assert!(!watch.is_unread(), "a request without a body");
+    drop((watch.begin(http::Version::HTTP_11), watch.receive()));
+    assert!(watch.is_unread(), "it may not have been read to its end");
+    watch.lingers();
+    connections.sweep(5);
+    watch.lingers();
+    connections.sweep(10);
+    assert_eq!(watch.order(), Order::Serve);
+    connections.sweep(11);
+    assert_eq!(watch.order(), Order::Drop, "it is silent");
+
+    let (watch, _open) = connections.open();
+    watch.lingers();
+    for second in 12..=41 {
+        connections.sweep(second);
+        watch.lingers();
+        assert_eq!(watch.order(), Order::Serve, "{second}");
+    }
+    connections.sweep(42);
+    assert_eq!(watch.order(), Order::Drop, "it goes on for ever");
+}
+
+#[test]
+fn an_idle_connection_that_is_told_to_finish_waits_for_nobody() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    drop((watch.begin(http::Version::HTTP_11), watch.receive()));
+    watch.tell(Order::Finish);
+    assert!(!watch.is_unread());
+}
+
+#[test]
+fn pings_between_requests_of_http2_begin_no_head() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, _open) = connections.open();
+    drop(watch.begin(http::Version::HTTP_2));
+    watch.read();
+    connections.sweep(30);
+    assert_eq!(watch.order(), Order::Serve);
+}
+
+#[test]
+fn connections_that_are_gone_are_forgotten() {
+    let connections = Connections::new(PATIENCE);
+    let (watch, open) = connections.open();
+    assert_eq!(connections.count(), 1);
+    drop((watch, open));
+    connections.sweep(1);
+    assert_eq!((connections.count(), connections.list.borrow().len()), (0, 0));
+}

@@ -1,0 +1,65 @@
+//! Frames of HTTP/2 by hand (RFC 9113, section 4.1): a client library hides what ends a stream.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+pub(crate) const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// One frame.
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A client's connection.
+pub(crate) struct Wire(TcpStream);
+
+impl Wire {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        let mut wire = Self(socket);
+        wire.send(SETTINGS, 0, 0, &[]);
+        wire
+    }
+
+    pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = vec![length[1], length[2], length[3], kind, flags];
+        frame.extend_from_slice(&stream.to_be_bytes());
+        frame.extend_from_slice(payload);
+        self.0.write_all(&frame).unwrap();
+    }
+
+    /// Begins a POST on stream 1 whose body goes on.
+    pub(crate) fn begin_post(&mut self, authority: &str, path: &str) {
+        // RFC 7541, appendix A: 3 is `:method: POST`, 6 is `:scheme: http`; 1 and 4 name `:authority` and `:path`.
+        let mut block = vec![0x83, 0x86];
+        for (index, value) in [(1, authority), (4, path)] {
+            block.extend_from_slice(&[index, u8::try_from(value.len()).unwrap()]);
+            block.extend_from_slice(value.as_bytes());
+        }
+        self.send(HEADERS, END_HEADERS, 1, &block);
+        self.send(DATA, 0, 1, b"four");
+    }
+
+    pub(crate) fn next(&mut self) -> Frame {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload).unwrap();
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        Frame { kind: head[3], flags: head[4], stream, payload }
+    }
+}
