@@ -7,13 +7,14 @@
 
 use http::Method;
 use http::header::{HeaderMap, HeaderName};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use sluice_compile::{HttpProxy, Piece, QueryMapping, ValueSource};
 
 use crate::call::{Call, Values};
 use crate::dot_segment::has_dot_segment;
 use crate::fault::{Fault, FaultKind};
 use crate::fields::{self, RequestField};
+use crate::query::{Parameter, decoded, parameters};
 
 /// Room for a usual head, in bytes.
 const HEAD_BYTES: usize = 1_024;
@@ -61,9 +62,9 @@ fn write_query(head: &mut Vec<u8>, proxy: &HttpProxy, call: &Call<'_>) {
         }
         return;
     }
-    for pair in call.query.split('&').filter(|pair| !pair.is_empty() && !is_mapped(pair, &proxy.query)) {
+    for sent in parameters(call.query).filter(|sent| !is_mapped(sent, &proxy.query)) {
         query.separate();
-        query.head.extend_from_slice(pair.as_bytes());
+        query.head.extend_from_slice(sent.sent.as_bytes());
     }
     for mapping in &proxy.query {
         call.values.each(&mapping.value, &mut |value| {
@@ -106,16 +107,9 @@ fn write_value(head: &mut Vec<u8>, source: &ValueSource, value: &str) {
     }
 }
 
-fn is_mapped(pair: &str, mappings: &[QueryMapping]) -> bool {
-    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-    let spaced;
-    let name = if name.contains('+') {
-        spaced = name.replace('+', " ");
-        &spaced
-    } else {
-        name
-    };
-    mappings.iter().any(|mapping| percent_decode_str(name).eq(mapping.name.bytes()))
+fn is_mapped(sent: &Parameter<'_>, mappings: &[QueryMapping]) -> bool {
+    let name = decoded(sent.name);
+    mappings.iter().any(|mapping| *mapping.name == *name)
 }
 
 fn write_fields(head: &mut Vec<u8>, proxy: &HttpProxy, call: &Call<'_>) {

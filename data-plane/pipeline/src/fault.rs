@@ -75,6 +75,8 @@ pub(crate) enum FaultKind {
     RequestTooLarge,
     /// The head is larger than a gateway takes.
     HeadersTooLarge,
+    /// Path and query are longer than a gateway takes.
+    TargetTooLong,
     /// Not a valid HTTP request: host, target or framing.
     MalformedRequest,
     /// No template for the request's media type, and passing through is off.
@@ -157,6 +159,7 @@ impl FaultKind {
                 "Request Header Fields Too Large",
                 "RequestHeaderFieldsTooLargeException"
             ),
+            Self::TargetTooLong => answered!(None, URI_TOO_LONG, "Request URI too long", "RequestUriTooLongException"),
             Self::MalformedRequest => answered!(None, BAD_REQUEST, "Bad Request", "BadRequestException"),
             Self::UnsupportedMediaType => answered!(
                 Some("UNSUPPORTED_MEDIA_TYPE"),

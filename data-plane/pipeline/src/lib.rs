@@ -48,5 +48,5 @@ pub use answer_body::AnswerBody;
 pub use client::{NotANetwork, TrustedProxies};
 pub use core::GatewaySettings;
 pub use gateway::{Connection, Gateway, Parts};
-pub use received::{BODY_BYTES_MAX, HEADER_BYTES_MAX};
+pub use received::{BODY_BYTES_MAX, HEADER_VALUE_BYTES_MAX, TARGET_BYTES_MAX};
 pub use view::{Served, SnapshotSource};

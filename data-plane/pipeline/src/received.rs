@@ -1,18 +1,21 @@
 //! A request as it arrived, once it is known to be one that a gateway takes.
 //!
-//! Promise: who has a `Received` has a request with one valid host, a target with a path, a head within AWS's limit, and
+//! Promise: who has a `Received` has a request with one valid host, a target with a path, a head within AWS's limits, and
 //! a body that ends with an error where it passes AWS's limit. Absent: anything of an API.
 
 use http::uri::Authority;
-use http::{HeaderMap, Method, Version, header, request};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, request};
 use sluice_integrate::RequestBody;
 
 use crate::fault::{Fault, FaultKind};
 use crate::gateway::Connection;
 use crate::values::RequestView;
 
-/// Bytes of all header names and values together. AWS: 10,240.
-pub const HEADER_BYTES_MAX: usize = 10_240;
+/// Bytes of all header values together. AWS, "Quotas for configuring and running a REST API": 10,240. The request line is
+/// not of them, as it is for AWS's HTTP APIs; it has a bound of its own.
+pub const HEADER_VALUE_BYTES_MAX: usize = 10_240;
+/// Bytes of path and query. AWS, the same table: the URL of a regional API has at most 10,240 characters.
+pub const TARGET_BYTES_MAX: usize = 10_240;
 /// Bytes of a request's body. AWS: 10 MB.
 pub const BODY_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
@@ -38,8 +41,11 @@ impl<'v> Received<'v> {
         view: Option<&'v crate::view::View>,
     ) -> Result<Self, Fault> {
         let malformed = |detail: &'static str| Fault::new(FaultKind::MalformedRequest, detail);
-        if header_bytes(&parts.headers) > HEADER_BYTES_MAX {
-            return Err(Fault::new(FaultKind::HeadersTooLarge, "the head is larger than 10,240 bytes"));
+        if header_value_bytes(&parts.headers) > HEADER_VALUE_BYTES_MAX {
+            return Err(Fault::new(FaultKind::HeadersTooLarge, "the header values are larger than 10,240 bytes"));
+        }
+        if target_bytes(&parts.uri) > TARGET_BYTES_MAX {
+            return Err(Fault::new(FaultKind::TargetTooLong, "path and query are longer than 10,240 bytes"));
         }
         if parts.method == Method::CONNECT || !parts.uri.path().starts_with('/') {
             return Err(malformed("the target has no path"));
@@ -108,13 +114,16 @@ fn is_host(bytes: &[u8]) -> bool {
 /// as if the outer coding were all (RFC 9112, section 6.1, wants both refused). HTTP/2 has no codings.
 fn is_chunked_alone(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let chunked = |coding: &http::HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
     codings.next().is_none_or(chunked) && codings.next().is_none()
 }
 
-/// Bytes of names and values, as AWS counts them.
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+fn header_value_bytes(headers: &HeaderMap) -> usize {
+    headers.values().map(HeaderValue::len).sum()
+}
+
+fn target_bytes(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 /// The verb that the client really means; words that are no verb of an API are ignored.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, Method, Uri, Version, header};
-use percent_encoding::percent_decode;
 use sluice_compile::{ContextVariable, Piece, ValueSource, Variables};
+use sluice_integrate::query;
 
 use crate::fault::Answered;
 use crate::request_id::RequestId;
@@ -138,9 +138,8 @@ impl<'a> RequestView<'a> {
     }
 
     fn query<'s>(&'s self, name: &'s str) -> impl Iterator<Item = Cow<'s, str>> {
-        let pairs = self.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        pairs.filter(move |(key, _)| form_decoded(key) == name).map(|(_, value)| form_decoded(value))
+        let sent = query::parameters(self.uri.query().unwrap_or_default());
+        sent.filter(move |one| query::decoded(one.name) == name).map(|one| query::decoded(one.value))
     }
 
     fn header(&self, name: &HeaderName) -> impl DoubleEndedIterator<Item = Cow<'a, str>> {
@@ -237,15 +236,6 @@ impl<'a> Captured<'a> {
     }
 }
 
-/// A part of a query as forms encode it: `+` is a space.
-fn form_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('+') {
-        return percent_decode(text.as_bytes()).decode_utf8_lossy();
-    }
-    let spaced = text.replace('+', " ");
-    Cow::Owned(percent_decode(spaced.as_bytes()).decode_utf8_lossy().into_owned())
-}
-
 fn joined<'a>(values: impl Iterator<Item = Cow<'a, str>>) -> Option<Cow<'a, str>> {
     values.reduce(|all, value| Cow::Owned(format!("{all},{value}")))
 }
@@ -267,7 +257,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("x-a", "1".parse().unwrap());
         headers.append("x-a", "2".parse().unwrap());
-        let uri: Uri = "/dev/pets/a%20b?q=1&q=2%2B+3&flag".parse().unwrap();
+        let uri: Uri = "/dev/pets/a%20b?q=1&q=2%2B+3&flag;s=4;s=5".parse().unwrap();
         let id = crate::request_id::RequestIds::new(1).draw();
         let captured = ["a%20b".into()];
         let values = RequestValues {
@@ -311,6 +301,8 @@ mod tests {
         check("queries.q", Some("1,2+ 3"));
         check("query.flag", Some(""));
         check("query.none", None);
+        check("query.s", Some("5"));
+        check("queries.s", Some("4,5"));
         check("header.x-a", Some("2"));
         check("headers.x-a", Some("1,2"));
         check("header.x-b", None);

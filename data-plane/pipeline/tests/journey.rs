@@ -244,20 +244,27 @@ fn a_body_that_is_announced_too_large_is_refused_unread() {
 }
 
 #[test]
-fn a_head_above_10240_bytes_is_refused() {
+fn header_values_and_the_target_have_10240_bytes_each() {
     on_a_core(async || {
         let mut rows = Rows::default();
         let rig = Rig::new(Board::of(rows.deploy(&pets(), stage())));
-        for (bytes, expect) in [(10_240 - 4 - 26 - 5, 200), (10_240 - 4 - 26 - 4, 431)] {
-            let (parts, ()) = http::Request::get("/dev/pets")
-                .header("host", "pets.execute-api.localhost")
-                .header("x-big", "b".repeat(bytes))
+        let (host, path) = ("pets.execute-api.localhost", "/dev/pets?");
+        let (values, target) = (10_240 - host.len(), 10_240 - path.len());
+        let cases = [
+            ("AWS, REST APIs: header values, not their names nor the request line", values, target, 200),
+            ("AWS, REST APIs: header values", values + 1, 0, 431),
+            ("AWS, REST APIs: length of the URL", 0, target + 1, 414),
+        ];
+        for (what, value_bytes, query_bytes, expect) in cases {
+            let (parts, ()) = http::Request::get(format!("{path}{}", "q".repeat(query_bytes)))
+                .header("host", host)
+                .header("x-big", "b".repeat(value_bytes))
                 .body(())
                 .unwrap()
                 .into_parts();
             let peer = Connection::plaintext("127.0.0.1:50000".parse().unwrap(), 8080);
             let response = rig.gateway.answer(parts, Ok(RequestBody::empty()), &peer).await;
-            assert_eq!(response.status().as_u16(), expect);
+            assert_eq!(response.status().as_u16(), expect, "{what}");
         }
     });
 }
