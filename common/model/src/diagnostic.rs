@@ -180,7 +180,10 @@ impl Diagnostics {
         let severity = if self.has_errors { Severity::Error } else { Severity::Warning };
         let mut messages: Vec<_> = self.items.into_iter().map(Into::into).collect();
         if omitted > 0 {
-            let text = format!("{omitted} more problems are not listed");
+            let text = match omitted {
+                1 => "1 more problem is not listed".to_owned(),
+                more => format!("{more} more problems are not listed"),
+            };
             messages.push(Diagnostic { severity, ..Diagnostic::error("more", "", text) }.into());
         }
         messages
@@ -232,7 +235,7 @@ mod tests {
         assert!(!list.has_errors());
         list.error("e", "late", "m");
         assert_eq!((list.len(), list.omitted(), list.has_errors()), (limits::DIAGNOSTICS_MAX, 1, true));
-        assert_eq!(list.into_messages().last().unwrap().message, "1 more problems are not listed");
+        assert_eq!(list.into_messages().last().unwrap().message, "1 more problem is not listed");
     }
 
     #[test]

@@ -139,7 +139,8 @@ pub(crate) fn named(name: &Ref, at: &str) -> Result<(Kind, Place), Refused> {
     };
     let is_key = name.ids.len() == place.key_len && sluice_model::part::key_is_valid(&name.ids);
     if !is_key {
-        let message = format!("expected {} ids of a {}, found [{}]", place.key_len, place.word, name.ids.join(", "));
+        let ids = if place.key_len == 1 { "1 id".to_owned() } else { format!("{} ids", place.key_len) };
+        let message = format!("expected {ids} to name one {}, found [{}]", place.word, name.ids.join(", "));
         return Err(Refused::invalid(format!("{at}.ids"), message, ""));
     }
     Ok((kind, place))

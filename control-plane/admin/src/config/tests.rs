@@ -145,7 +145,7 @@ async fn what_does_not_exist_is_not_found_by_its_words() {
     assert_eq!((status.code(), status.message()), (Code::NotFound, "stage prod of abc does not exist"));
     let request = GetRequest { r#ref: Some(named(Kind::Stage, &["abc"])), ..GetRequest::default() };
     let status = Admin::get(&admin, Request::new(request)).await.unwrap_err();
-    assert_eq!(status.message(), "ref.ids: expected 2 ids of a stage, found [abc]");
+    assert_eq!(status.message(), "ref.ids: expected 2 ids to name one stage, found [abc]");
 }
 
 fn object(kind: &str, name: &str, spec: &serde_json::Value) -> Object {

@@ -116,10 +116,13 @@ pub(super) fn stage_spec(stage: &Stage) -> Value {
     spec
 }
 
-/// The spec of a key, without its value.
+/// The spec of a key, without its value. A key is enabled whether it says so or not: only that it is not makes a difference.
 pub(super) fn key_spec(key: &ApiKey) -> Value {
     let mut spec = json_of(&without_secrets(key.clone()));
     without(&mut spec, &["id", "name", "createdDate", "lastUpdatedDate"]);
+    if key.enabled == Some(true) {
+        without(&mut spec, &["enabled"]);
+    }
     spec
 }
 
@@ -144,13 +147,15 @@ pub(super) fn plan_spec<T: Tables>(view: &View<T>, plan: &UsagePlan, keys: Optio
         set(&mut spec, "apiStages", Value::Array(stages));
     }
     if let Some(keys) = keys {
-        let names = keys.into_iter().map(|id| {
-            let key = read::find::<ApiKey, _>(view, std::slice::from_ref(&id));
-            json!(key.map_or(id, |key| key.document.name))
-        });
-        set(&mut spec, "keys", names.collect());
+        set(&mut spec, "keys", keys.iter().map(|id| json!(name_of_key(view, id))).collect());
     }
     spec
+}
+
+/// What files call a key; the id of one that is gone.
+pub(super) fn name_of_key<T: Tables>(view: &View<T>, id: &str) -> String {
+    let key = read::find::<ApiKey, _>(view, &[id.to_owned()]);
+    key.map_or_else(|| id.to_owned(), |key| key.document.name)
 }
 
 fn named<N: Serialize>(documents: &[N], name: impl Fn(&N) -> &String, left_out: &[&str]) -> Map<String, Value> {

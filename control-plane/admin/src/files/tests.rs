@@ -94,3 +94,36 @@ async fn what_an_import_wanted_its_author_to_know_stays_with_the_api() {
     let api = read::find::<RestApi, _>(&view, &[id]).unwrap().document;
     assert_eq!(api.warnings.len(), 1, "{} keeps them", RestApi::KIND.as_str_name());
 }
+
+fn object(kind: &str, name: &str, spec: serde_json::Value) -> Object {
+    Object { kind: kind.into(), name: name.into(), spec_json: spec.to_string(), ..Object::default() }
+}
+
+#[tokio::test]
+async fn keys_of_a_plan_differ_by_the_names_that_the_file_has() {
+    let admin = founded();
+    let objects = |names: &[&str]| {
+        let keys = ["alice", "bob"].map(|name| object("ApiKey", name, json!({})));
+        [vec![object("UsagePlan", "gold", json!({"keys": names}))], keys.into()].concat()
+    };
+    assert_eq!(apply(&admin, objects(&["alice"])).await.objects[0].differences, ["keys: (none) -> \"alice\""]);
+    assert!(apply(&admin, objects(&["alice"])).await.objects.iter().all(|one| one.differences.is_empty()));
+    let changed = apply(&admin, objects(&["bob"])).await;
+    assert_eq!(changed.objects[0].differences, ["keys: \"alice\" -> (none)", "keys: (none) -> \"bob\""]);
+}
+
+#[tokio::test]
+async fn a_key_that_was_disabled_and_enabled_is_what_its_file_says() {
+    let admin = founded();
+    let quiet = || vec![object("ApiKey", "alice", json!({}))];
+    let id = apply(&admin, quiet()).await.objects[0].id.clone();
+    let set = |value| patch(Kind::ApiKey, &[&id], &[("replace", "enabled", value)]);
+    admin.done(set("false")).await;
+    assert_eq!(apply(&admin, quiet()).await.objects[0].differences, ["enabled: false -> (none)"]);
+    admin.done(set("false")).await;
+    admin.done(set("true")).await;
+    for spec in [json!({}), json!({"enabled": true})] {
+        let applied = apply(&admin, vec![object("ApiKey", "alice", spec)]).await;
+        assert_eq!((applied.objects[0].effect.as_str(), applied.objects[0].differences.len()), ("unchanged", 0));
+    }
+}

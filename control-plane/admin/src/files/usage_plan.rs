@@ -18,7 +18,9 @@ use sluice_proto::{
 use sluice_state::Tables;
 
 use crate::{
-    files::{Effect, ObjectPlan, diff, duplicates, export::plan_spec, names, names::Names, spec::Spec},
+    files::{
+        Effect, ObjectPlan, diff, duplicates, export::name_of_key, export::plan_spec, names, names::Names, spec::Spec,
+    },
     noun::row,
     plan::{Planner, removal},
     read,
@@ -133,12 +135,12 @@ fn membership<T: Tables>(
     let mut rows = Vec::new();
     for key in present.difference(wanted) {
         rows.push(removal(row(Table::PlanKey, vec![plan_id.to_owned(), key.clone()]), None));
-        differences.push(format!("keys: {key} -> (none)"));
+        differences.push(format!("keys: \"{}\" -> (none)", name_of_key(&planner.view, key)));
     }
     let plan = UsagePlan { id: plan_id.to_owned(), ..plan.clone() };
     for key_id in wanted.difference(&present) {
         rows.extend(planner.join(key_id, &plan).map_err(|refused| refused.under("spec.keys"))?);
-        differences.push(format!("keys: (none) -> {key_id}"));
+        differences.push(format!("keys: (none) -> \"{}\"", name_of_key(&planner.view, key_id)));
     }
     Ok((differences, rows))
 }
