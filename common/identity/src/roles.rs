@@ -21,6 +21,10 @@ pub enum Runs {
 /// for what it knows.
 pub const LOCAL_METADATA: &str = "x-sluice-local";
 
+/// Metadata of an answer to a read that was asked for stale: the id of the node whose knowledge it is, and the number of
+/// the revision that the node has, with a space between.
+pub const STALE_METADATA: &str = "x-sluice-stale";
+
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Method {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use sluice_identity::roles::STALE_METADATA;
 use sluice_proto::model::Revision;
 use tokio_util::task::TaskTracker;
+use tonic::Response;
 
 use crate::{fleet::Sessions, plan::Tools, replica::Replica};
 
@@ -30,5 +32,16 @@ impl<R: Replica> Admin<R> {
     /// The revision of `number` in the cluster's present generation.
     pub(crate) fn revision(&self, number: u64) -> Revision {
         Revision { generation: self.replica.view().revision().generation.to_string(), number }
+    }
+
+    /// The answer to a read at revision `number`; one that was asked for `stale` says whose knowledge it is.
+    pub(crate) fn answer<T>(&self, stale: bool, number: u64, reply: T) -> Response<T> {
+        let mut response = Response::new(reply);
+        let mark = format!("{} {number}", self.about.node_id).parse();
+        // Ids of nodes are made by the cluster, of letters and digits.
+        if let (true, Ok(mark)) = (stale, mark) {
+            response.metadata_mut().insert(STALE_METADATA, mark);
+        }
+        response
     }
 }

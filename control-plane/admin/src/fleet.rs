@@ -49,7 +49,7 @@ impl<R: Replica> fleet_server::Fleet for Admin<R> {
         let message = request.into_inner();
         let size = read::page_size(message.page_size)?;
         let after = PageToken::parse(message.page_token.as_deref())?.and_then(|token| token.0.into_iter().next());
-        let view = fresh_view(&self.replica, &call, false).await?;
+        let view = fresh_view(&self.replica, &call, message.stale).await?;
         let revision = view.revision();
         let mut lines = self.control_lines(&view);
         drop(view);
@@ -61,6 +61,8 @@ impl<R: Replica> fleet_server::Fleet for Admin<R> {
         lines.truncate(size);
         let last = lines.last().filter(|_| more);
         let next_page_token = last.map(|line| PageToken(vec![line.id.clone()]).to_text()).unwrap_or_default();
-        Ok(Response::new(ListNodesReply { items: lines, next_page_token, revision: Some(revision.into()) }))
+        let number = revision.number;
+        let reply = ListNodesReply { items: lines, next_page_token, revision: Some(revision.into()) };
+        Ok(self.answer(message.stale, number, reply))
     }
 }

@@ -30,6 +30,8 @@ mod schema;
 mod secrets;
 mod services;
 #[cfg(test)]
+mod stale_tests;
+#[cfg(test)]
 mod testing;
 
 pub use fleet::Sessions;

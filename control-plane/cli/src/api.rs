@@ -1,26 +1,25 @@
 //! `api`: create, list, get, delete, import, deploy.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use sluice_identity::Channel;
 use sluice_model::ids::API_ID_CHARS;
 use sluice_proto::{
-    admin::{Deploy, ImportReply, ImportRequest, ImportResult, ImportStart, import_reply, import_request, operation},
-    model::{Kind, RestApi, Revision, document},
+    admin::{Deploy, ImportReply, ImportRequest, ImportResult, ImportStart, import_reply, import_request},
+    model::{Kind, RestApi, document},
 };
 use sluice_rpc::admin::apis_client::ApisClient;
 use tonic::{Status, Streaming};
 
 use crate::{
     args::{Consent, Page},
-    document::stored_json,
+    counted::counted,
+    deploy::deploy_and_tell,
     failure::{Failure, diagnostic_json},
-    fleet::{Served, Wait, nodes_json},
+    fleet::Wait,
+    freshness::Freshness,
     noun::Noun,
     output::revision_json,
     session::{Session, ShowValue, new_request_id},
@@ -38,6 +37,7 @@ pub(crate) const API: Noun = Noun {
         time("CREATED", "createdDate"),
         column("DESCRIPTION", "description"),
     ],
+    absent: &[],
 };
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Get {
         /// Id or name
         api: String,
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Delete an API with its stages and deployments
     #[command(after_help = "Example:\n  sluice api delete pets --yes")]
@@ -138,7 +140,10 @@ impl Command {
                 API.create(session, document::Kind::RestApi(api)).await
             }
             Self::List(page) => API.list(session, &[], &page).await,
-            Self::Get { api } => API.get(session, &[&session.id_of(&API, &api).await?], ShowValue::No).await,
+            Self::Get { api, freshness } => {
+                let session = &session.reading(freshness);
+                API.get(session, &[&session.id_of(&API, &api).await?], ShowValue::No).await
+            }
             Self::Delete { api, consent } => API.delete(session, &[&session.id_of(&API, &api).await?], consent).await,
             Self::Import(import) => import.run(session).await,
             Self::Deploy { api, stage, description, wait } => {
@@ -226,132 +231,7 @@ fn imported_json(result: &ImportResult) -> Value {
 fn imported_text(verb: &str, result: &ImportResult) -> String {
     let ImportResult { api_id, name, resources, methods, models, revision, .. } = result;
     let at = revision.as_ref().map(|revision| format!(" at revision {}", revision.number)).unwrap_or_default();
-    format!("{verb} api {api_id} ({name}){at}: {resources} resources, {methods} methods, {models} models")
-}
-
-/// Deploys and prints what came of it. What was committed is said even where it is not served in time.
-pub(crate) async fn deploy_and_tell(session: &Session, what: Deploy, wait: &Wait) -> Result<(), Failure> {
-    let (deployed, waited) = deploy(session, what, wait).await?;
-    session.output.either(&deployed.to_json(), &deployed.to_text());
-    waited
-}
-
-/// Points a stage at a new deployment, or at the one that `what` names, and waits until it is served.
-///
-/// Answers what was committed, and whether the wait ended well.
-///
-/// # Errors
-/// When nothing was committed, or that is not known.
-pub(crate) async fn deploy(
-    session: &Session,
-    what: Deploy,
-    wait: &Wait,
-) -> Result<(Deployed, Result<(), Failure>), Failure> {
-    let began = Instant::now();
-    let (api_id, stage, named) = (what.api_id.clone(), what.stage_name.clone(), what.deployment_id.clone());
-    let reply = session.change(vec![operation::Kind::Deploy(what)]).await?;
-    let made = reply.results.iter().map(stored_json).find_map(|document| {
-        let field = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
-        field("deploymentId").or_else(|| field("id"))
-    });
-    let deployment_id = named.or(made).unwrap_or_default();
-    let (served, waited) = match wait.served(session, reply.revision.as_ref()).await {
-        Ok(served) => (served, Ok(())),
-        Err(failure) => (None, Err(failure)),
-    };
-    let milliseconds = began.elapsed().as_millis();
-    Ok((Deployed { api_id, stage, deployment_id, revision: reply.revision, served, milliseconds }, waited))
-}
-
-/// What a deployment came to.
-pub(crate) struct Deployed {
-    api_id: String,
-    stage: String,
-    deployment_id: String,
-    revision: Option<Revision>,
-    served: Option<Served>,
-    milliseconds: u128,
-}
-
-impl Deployed {
-    fn to_json(&self) -> Value {
-        json!({
-            "apiId": self.api_id,
-            "stageName": self.stage,
-            "deploymentId": self.deployment_id,
-            "revision": self.revision.as_ref().map(revision_json),
-            "served": self.served.is_some(),
-            "milliseconds": u64::try_from(self.milliseconds).unwrap_or(u64::MAX),
-            "nodes": self.served.as_ref().map_or_else(|| json!([]), |served| nodes_json(&served.nodes)),
-            "addresses": self.addresses(),
-        })
-    }
-
-    fn to_text(&self) -> String {
-        let Self { api_id, stage, deployment_id, .. } = self;
-        let number = self.revision.as_ref().map_or(0, |revision| revision.number);
-        let mut text = format!("deployed api {api_id} to stage {stage}: deployment {deployment_id}, revision {number}");
-        if let Some(served) = &self.served {
-            let count = served.nodes.iter().filter(|node| node.state == "served").count();
-            let nodes = if count == 1 { "1 data node".to_owned() } else { format!("all {count} data nodes") };
-            text.push_str(&format!("\nserved by {nodes} after {} ms", self.milliseconds));
-        }
-        for address in self.addresses() {
-            text.push_str("\n  ");
-            text.push_str(&address);
-        }
-        text
-    }
-
-    /// Where each node that serves it is called: by host name where it is this machine, and by path.
-    pub(crate) fn addresses(&self) -> Vec<String> {
-        let Self { api_id, stage, .. } = self;
-        let nodes = self.served.iter().flat_map(|served| &served.nodes).filter(|node| node.state == "served");
-        nodes
-            .flat_map(|node| {
-                let address = node.address.trim_start_matches("http://").trim_end_matches('/');
-                let (host, port) = address.rsplit_once(':').unwrap_or((address, "80"));
-                let is_here = sluice_identity::is_loopback(host.trim_matches(['[', ']']));
-                let by_host = format!("http://{api_id}.execute-api.localhost:{port}/{stage}");
-                let by_path = format!("http://{address}/_aws/execute-api/{api_id}/{stage}");
-                is_here.then_some(by_host).into_iter().chain([by_path])
-            })
-            .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sluice_proto::admin::NodeServing;
-
-    use super::*;
-
-    #[test]
-    fn a_deployment_is_told_with_its_addresses() {
-        let node = |address: &str, state: &str| NodeServing {
-            address: address.into(),
-            state: state.into(),
-            ..NodeServing::default()
-        };
-        let deployed = Deployed {
-            api_id: "abcdef1234".into(),
-            stage: "prod".into(),
-            deployment_id: "d12345".into(),
-            revision: Some(Revision { generation: "g".into(), number: 9 }),
-            served: Some(Served {
-                nodes: vec![node("127.0.0.1:8080", "served"), node("10.0.0.1:80", "served"), node("x:1", "gone")],
-            }),
-            milliseconds: 12,
-        };
-        assert_eq!(
-            deployed.to_text(),
-            "deployed api abcdef1234 to stage prod: deployment d12345, revision 9\n\
-             served by all 2 data nodes after 12 ms\n  \
-             http://abcdef1234.execute-api.localhost:8080/prod\n  \
-             http://127.0.0.1:8080/_aws/execute-api/abcdef1234/prod\n  \
-             http://10.0.0.1:80/_aws/execute-api/abcdef1234/prod"
-        );
-        assert_eq!(deployed.to_json()["revision"]["number"], 9);
-        assert_eq!(deployed.to_json()["addresses"].as_array().map(Vec::len), Some(3));
-    }
+    let count = |count: u32, noun| counted(usize::try_from(count).unwrap_or(usize::MAX), noun);
+    let (resources, methods) = (count(*resources, "resource"), count(*methods, "method"));
+    format!("{verb} api {api_id} ({name}){at}: {resources}, {methods}, {}", count(*models, "model"))
 }

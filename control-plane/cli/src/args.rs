@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    api, cluster, completion, configuration, context, deployment, dev, duration, echo, key, node, output::Format, plan,
-    route, stage,
+    api, cluster, completion, configuration, context, deployment, dev, duration, echo, freshness::Freshness, key, node,
+    output::Format, plan, route, stage,
 };
 
 /// The operator's command line of Sluice: APIs, stages, keys, plans and the cluster itself.
@@ -114,6 +114,8 @@ pub(crate) struct Page {
     /// Where the page before ended: its nextToken
     #[arg(long, value_name = "TOKEN")]
     pub(crate) next_token: Option<String>,
+    #[command(flatten)]
+    pub(crate) freshness: Freshness,
 }
 
 /// Consent to what cannot be undone.
@@ -155,6 +157,10 @@ mod tests {
     fn lines_are_taken_or_refused() {
         let taken = [
             "sluice api list --all -o json",
+            "sluice api list --stale",
+            "sluice stage get pets prod --stale",
+            "sluice get RestApi --stale",
+            "sluice node get n1 --stale",
             "sluice -o yaml api get pets",
             "sluice --control http://a:1,http://b:2 api delete pets --yes",
             "sluice api import pets.yaml --update pets --mode merge",
@@ -183,6 +189,7 @@ mod tests {
             "sluice api import pets.yaml --mode merge",
             "sluice api deploy pets",
             "sluice api list --page-size 501",
+            "sluice api delete pets --stale",
             "sluice api list --all --next-token x",
             "sluice stage set pets prod",
             "sluice stage set pets prod novalue",

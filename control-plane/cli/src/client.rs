@@ -5,7 +5,7 @@
 //! outcome. What a control node refuses is not repeated. Absent: channels, which `sluice-identity` makes.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     error::Error as _,
     time::{Duration, Instant},
 };
@@ -15,7 +15,10 @@ use sluice_identity::{Channel, Dialer, NodeRole, Purpose};
 use sluice_proto::admin::ErrorDetails;
 use tonic::{Code, Request, Response, Status};
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    freshness::Stale,
+};
 
 /// Rounds over all control nodes without reaching any before giving up, however much time is left: nobody is there.
 const UNREACHABLE_ROUNDS: u32 = 4;
@@ -28,6 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Client {
     nodes: Vec<(String, Channel)>,
     preferred: Cell<usize>,
+    stale: RefCell<Option<Stale>>,
 }
 
 impl Client {
@@ -40,7 +44,11 @@ impl Client {
             let channel = dialer.channel(url, NodeRole::Control, Purpose::Admin);
             channel.map(|channel| (url.clone(), channel)).map_err(|failure| Failure::usage(failure.to_string()))
         };
-        Ok(Self { nodes: urls.iter().map(channel).collect::<Result<_, _>>()?, preferred: Cell::new(0) })
+        Ok(Self {
+            nodes: urls.iter().map(channel).collect::<Result<_, _>>()?,
+            preferred: Cell::new(0),
+            stale: RefCell::default(),
+        })
     }
 
     /// One unary call, repeated while `limit` lasts.
@@ -58,9 +66,16 @@ impl Client {
             if let Some(left) = left {
                 request.set_timeout(left);
             }
-            send(channel, request).await.map(Response::into_inner)
+            let response = send(channel, request).await?;
+            self.stale.replace(Stale::of(response.metadata()));
+            Ok(response.into_inner())
         })
         .await
+    }
+
+    /// Where the last answer came from, if it was stale.
+    pub(crate) fn stale(&self) -> Option<Stale> {
+        self.stale.borrow().clone()
     }
 
     /// Tries one node after the other until one answers or refuses, or until `limit` has passed; none: no limit.

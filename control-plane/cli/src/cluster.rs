@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use sluice_identity::roles::LOCAL_METADATA;
 use sluice_proto::admin::{
     CreateTokenRequest, ListTokensRequest, Member, RevokeTokenRequest, StatusReply, StatusRequest, TokenLine,
 };
 use sluice_rpc::admin::cluster_client::ClusterClient;
-use tonic::metadata::MetadataValue;
 
 use crate::{
     args::{Consent, Page},
     duration,
     failure::Failure,
+    freshness::Freshness,
     node::Role,
     noun::pages,
-    output::Changed,
+    output::{Changed, marked},
     session::{Session, new_request_id},
     table::{self, Column, column, time},
 };
@@ -43,11 +42,7 @@ const TOKENS: [Column; 5] = [
 pub(crate) enum Command {
     /// Leader, members and revision of the cluster
     #[command(after_help = "Example:\n  sluice cluster status")]
-    Status {
-        /// What the node that is asked knows, without asking the leader
-        #[arg(long)]
-        stale: bool,
-    },
+    Status(#[command(flatten)] Freshness),
     /// Join tokens
     #[command(subcommand)]
     Token(Token),
@@ -81,30 +76,28 @@ pub(crate) enum Token {
 impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::Status { stale } => status(session, stale).await,
+            Self::Status(freshness) => status(&session.reading(freshness)).await,
             Self::Token(Token::Create { role, ttl }) => create_token(session, role, ttl).await,
-            Self::Token(Token::List(page)) => list_tokens(session, &page).await,
+            Self::Token(Token::List(page)) => list_tokens(&session.reading(page.freshness), &page).await,
             Self::Token(Token::Revoke { id, consent }) => revoke_token(session, &id, consent).await,
         }
     }
 }
 
 /// What the cluster says of itself.
-pub(crate) async fn ask_status(session: &Session, stale: bool) -> Result<StatusReply, Failure> {
-    let message = StatusRequest { stale };
+pub(crate) async fn ask_status(session: &Session) -> Result<StatusReply, Failure> {
+    let message = StatusRequest { stale: session.freshness.stale };
     session
         .client
-        .call(session.timeout, message, async |channel, mut request| {
-            if stale {
-                request.metadata_mut().insert(LOCAL_METADATA, MetadataValue::from_static("1"));
-            }
-            ClusterClient::new(channel).status(request).await
+        .call(session.timeout, message, async |channel, request| {
+            ClusterClient::new(channel).status(session.freshness.asked(request)).await
         })
         .await
 }
 
-async fn status(session: &Session, stale: bool) -> Result<(), Failure> {
-    let reply = ask_status(session, stale).await?;
+async fn status(session: &Session) -> Result<(), Failure> {
+    let reply = ask_status(session).await?;
+    let stale = session.client.stale();
     let members = reply.members.iter().map(member_json).collect::<Vec<_>>();
     let value = status_json(&reply, &members);
     let mut summary = value.clone();
@@ -112,7 +105,8 @@ async fn status(session: &Session, stale: bool) -> Result<(), Failure> {
         summary.remove("members");
     }
     let text = format!("{}\n\n{}", table::fields(&summary), table::lines(&MEMBERS, &members));
-    session.output.either(&value, &text);
+    session.output.mark(stale.as_ref());
+    session.output.either(&marked(value, stale.as_ref()), &text);
     Ok(())
 }
 
@@ -164,7 +158,7 @@ async fn create_token(session: &Session, role: Role, ttl: Duration) -> Result<()
 
 async fn list_tokens(session: &Session, page: &Page) -> Result<(), Failure> {
     pages(session, &TOKENS, page, async |page_size, page_token| {
-        let message = ListTokensRequest { page_size, page_token };
+        let message = ListTokensRequest { page_size, page_token, stale: session.freshness.stale };
         let reply = session
             .client
             .call(session.timeout, message, async |channel, request| {

@@ -11,8 +11,9 @@ use sluice_proto::{
 
 use crate::{
     failure::{Exit, Failure, diagnostic_json},
+    freshness::Freshness,
     objects,
-    output::{Format, revision_json, yaml},
+    output::{Format, marked, revision_json, yaml},
     session::{Session, config, new_request_id},
     table::{self, Column, column},
 };
@@ -58,6 +59,8 @@ pub(crate) struct Get {
     kind: String,
     /// Name or id of one object [default: all of the kind]
     name: Option<String>,
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +147,7 @@ impl Get {
                 kind: self.kind.clone(),
                 name: self.name.clone(),
                 page_token,
+                stale: self.freshness.stale,
                 ..ExportRequest::default()
             };
             let reply: ExportReply = session
@@ -156,10 +160,15 @@ impl Get {
             }
             page_token = Some(reply.next_page_token);
         }
+        let stale = session.client.stale();
         let documents = objects.iter().map(document).collect::<Result<Vec<_>, _>>()?;
         match session.output.format() {
-            Format::Json => session.output.value(&json!({"items": documents})),
-            Format::Table | Format::Yaml => session.output.text(&yaml_documents(&documents)),
+            Format::Json => session.output.value(&marked(json!({"items": documents}), stale.as_ref())),
+            Format::Table | Format::Yaml => {
+                // In the file too, which is kept.
+                stale.iter().for_each(|stale| session.output.text(&format!("# {stale}")));
+                session.output.text(&yaml_documents(&documents));
+            }
         }
         Ok(())
     }

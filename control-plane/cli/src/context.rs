@@ -34,7 +34,7 @@ impl Command {
                     let is_current = contexts.current.as_ref() == Some(name);
                     json!({"current": if is_current { "*" } else { "" }, "name": name, "control": cluster.control})
                 });
-                output.list(&COLUMNS, &items.collect::<Vec<_>>(), None);
+                output.list(&COLUMNS, &items.collect::<Vec<_>>(), None, None);
             }
             Self::Use { name } => {
                 contexts.cluster(Some(&name))?;

@@ -8,6 +8,7 @@ use crate::{
     api::API,
     args::Page,
     failure::Failure,
+    freshness::Freshness,
     noun::Noun,
     session::{Session, ShowValue},
     table::{column, time},
@@ -18,6 +19,7 @@ pub(crate) const DEPLOYMENT: Noun = Noun {
     word: "deployment",
     id_chars: Some(SHORT_ID_CHARS),
     columns: &[column("ID", "id"), time("CREATED", "createdDate"), column("DESCRIPTION", "description")],
+    absent: &[],
 };
 
 #[derive(Debug, Subcommand)]
@@ -37,14 +39,20 @@ pub(crate) enum Command {
         api: String,
         /// Id of the deployment
         deployment: String,
+        #[command(flatten)]
+        freshness: Freshness,
     },
 }
 
 impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::List { api, page } => DEPLOYMENT.list(session, &[&session.id_of(&API, &api).await?], &page).await,
-            Self::Get { api, deployment } => {
+            Self::List { api, page } => {
+                let session = &session.reading(page.freshness);
+                DEPLOYMENT.list(session, &[&session.id_of(&API, &api).await?], &page).await
+            }
+            Self::Get { api, deployment, freshness } => {
+                let session = &session.reading(freshness);
                 let api = session.id_of(&API, &api).await?;
                 DEPLOYMENT.get(session, &[&api, &deployment], ShowValue::No).await
             }

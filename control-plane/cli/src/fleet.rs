@@ -12,6 +12,7 @@ use sluice_proto::{
 use sluice_rpc::admin::fleet_client::FleetClient;
 
 use crate::{
+    counted::counted,
     failure::{Exit, Failure},
     session::Session,
 };
@@ -95,7 +96,7 @@ fn not_served(reply: &WaitReply) -> Failure {
         (0, 0) => "committed, but no data node is connected: start one, see `sluice node list`".to_owned(),
         (all, _) => {
             let served = reply.nodes.iter().filter(|node| node.state == "served").count();
-            format!("committed, but served by {served} of {all} data nodes only")
+            format!("committed, but served by {served} of {} only", counted(all, "data node"))
         }
     };
     Failure { diagnostics, ..Failure::new(Exit::NotServed, "not-served", message) }

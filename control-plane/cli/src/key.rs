@@ -16,11 +16,13 @@ use tonic::{Status, Streaming};
 use crate::{
     args::{Consent, Page},
     assignment::replace,
+    counted::counted,
     failure::{Exit, Failure, diagnostic_json},
+    freshness::Freshness,
     noun::Noun,
     output::revision_json,
     session::{Session, ShowValue, new_request_id},
-    table::{column, or, time},
+    table::{column, time},
     upload,
 };
 
@@ -31,10 +33,11 @@ pub(crate) const KEY: Noun = Noun {
     columns: &[
         column("ID", "id"),
         column("NAME", "name"),
-        or("ENABLED", "enabled", "true"),
+        column("ENABLED", "enabled"),
         time("CREATED", "createdDate"),
         column("DESCRIPTION", "description"),
     ],
+    absent: &[("enabled", true)],
 };
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +72,8 @@ Examples:
         /// Show the value too
         #[arg(long)]
         show_value: bool,
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Let a key be used again; `disable` is the opposite
     #[command(after_help = "Example:\n  sluice key enable alice")]
@@ -107,7 +112,8 @@ impl Command {
                 create(session, key).await
             }
             Self::List(page) => KEY.list(session, &[], &page).await,
-            Self::Get { key, show_value } => {
+            Self::Get { key, show_value, freshness } => {
+                let session = &session.reading(freshness);
                 let show_value = if show_value { ShowValue::Yes } else { ShowValue::No };
                 KEY.get(session, &[&session.id_of(&KEY, &key).await?], show_value).await
             }
@@ -191,11 +197,13 @@ fn report(session: &Session, result: &ImportCsvResult) -> Result<(), Failure> {
         "revision": revision.as_ref().map(revision_json),
     });
     let at = revision.as_ref().map(|revision| format!(" at revision {}", revision.number)).unwrap_or_default();
-    session.output.either(&value, &format!("created {created} keys{at}, {unchanged} unchanged, {failed} failed"));
+    let keys = counted(usize::try_from(*created).unwrap_or(usize::MAX), "key");
+    session.output.either(&value, &format!("created {keys}{at}, {unchanged} unchanged, {failed} failed"));
     if *failed == 0 {
         session.output.warnings(diagnostics);
         return Ok(());
     }
-    let message = format!("{failed} rows were not imported; the others were");
+    let rows = counted(usize::try_from(*failed).unwrap_or(usize::MAX), "row");
+    let message = format!("could not import {rows}; the others are there");
     Err(Failure { diagnostics: diagnostics.clone(), ..Failure::new(Exit::Failed, "rows-failed", message) })
 }

@@ -8,6 +8,7 @@ use sluice_rpc::admin::fleet_client::FleetClient;
 use crate::{
     args::Page,
     failure::{Exit, Failure},
+    freshness::Freshness,
     noun::pages,
     session::Session,
     table::{Column, column},
@@ -54,6 +55,8 @@ pub(crate) enum Command {
     Get {
         /// Id or address
         node: String,
+        #[command(flatten)]
+        freshness: Freshness,
     },
 }
 
@@ -61,23 +64,28 @@ impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::List { role, page } => {
+                let session = &session.reading(page.freshness);
                 pages(session, &COLUMNS, &page, async |page_size, page_token| {
                     let role = role.map(Role::name);
-                    let reply = list_nodes(session, ListNodesRequest { role, page_size, page_token }).await?;
+                    let message = ListNodesRequest { role, page_size, page_token, ..ListNodesRequest::default() };
+                    let reply = list_nodes(session, message).await?;
                     Ok((reply.items.iter().map(node_json).collect(), reply.next_page_token))
                 })
                 .await
             }
-            Self::Get { node } => get(session, &node).await,
+            Self::Get { node, freshness } => get(&session.reading(freshness), &node).await,
         }
     }
 }
 
 /// One page of the nodes.
 pub(crate) async fn list_nodes(session: &Session, message: ListNodesRequest) -> Result<ListNodesReply, Failure> {
+    let message = ListNodesRequest { stale: session.freshness.stale, ..message };
     session
         .client
-        .call(session.timeout, message, async |channel, request| FleetClient::new(channel).list_nodes(request).await)
+        .call(session.timeout, message, async |channel, request| {
+            FleetClient::new(channel).list_nodes(session.freshness.asked(request)).await
+        })
         .await
 }
 
@@ -85,7 +93,7 @@ async fn get(session: &Session, named: &str) -> Result<(), Failure> {
     let mut found = Vec::new();
     let mut page_token = None;
     loop {
-        let reply = list_nodes(session, ListNodesRequest { role: None, page_size: None, page_token }).await?;
+        let reply = list_nodes(session, ListNodesRequest { page_token, ..ListNodesRequest::default() }).await?;
         found.extend(reply.items.into_iter().filter(|node| node.id == named || node.address == named));
         if reply.next_page_token.is_empty() {
             break;
@@ -95,7 +103,7 @@ async fn get(session: &Session, named: &str) -> Result<(), Failure> {
     match found.as_slice() {
         [] => Err(Failure::not_found(format!("no node has the id or address {named}"))),
         [node] => {
-            session.output.one(&node_json(node));
+            session.show(&node_json(node));
             Ok(())
         }
         several => {

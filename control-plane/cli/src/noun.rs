@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use sluice_proto::{
-    admin::{ChangeReply, Delete, ListRequest, Patch, PatchOperation, Put, operation},
+    admin::{ChangeReply, Delete, ListRequest, Patch, PatchOperation, Put, Stored, operation},
     model::{Document, Kind, Ref, document},
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Noun {
     /// Characters of its ids; none for nouns that are named by their name alone.
     pub(crate) id_chars: Option<usize>,
     pub(crate) columns: &'static [Column],
+    /// Fields that AWS always shows, with what their absence in a document means.
+    pub(crate) absent: &'static [(&'static str, bool)],
 }
 
 impl Noun {
@@ -39,8 +41,20 @@ impl Noun {
         self.id_chars == Some(text.len()) && is_plain
     }
 
+    /// A stored document as AWS shows it.
+    pub(crate) fn json(&self, stored: &Stored) -> Value {
+        let mut value = stored_json(stored);
+        if let Value::Object(fields) = &mut value {
+            for (field, meaning) in self.absent {
+                fields.entry(*field).or_insert((*meaning).into());
+            }
+        }
+        value
+    }
+
     /// Prints one page, or all of them.
     pub(crate) async fn list(&self, session: &Session, parent: &[&str], page: &Page) -> Result<(), Failure> {
+        let session = &session.reading(page.freshness);
         let parent = parent.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
         pages(session, self.columns, page, async |page_size, page_token| {
             let message = ListRequest {
@@ -51,7 +65,7 @@ impl Noun {
                 ..ListRequest::default()
             };
             let reply = session.list(message).await?;
-            Ok((reply.items.iter().map(stored_json).collect(), reply.next_page_token))
+            Ok((reply.items.iter().map(|stored| self.json(stored)).collect(), reply.next_page_token))
         })
         .await
     }
@@ -59,7 +73,7 @@ impl Noun {
     /// Prints one.
     pub(crate) async fn get(&self, session: &Session, ids: &[&str], show_value: ShowValue) -> Result<(), Failure> {
         let stored = session.get(self, ids, show_value).await?;
-        session.output.one(&stored_json(&stored));
+        session.show(&self.json(&stored));
         Ok(())
     }
 
@@ -105,7 +119,7 @@ impl Noun {
     /// Prints the first document of an answer as what was changed.
     pub(crate) fn print_changed(&self, session: &Session, verb: &str, reply: ChangeReply) {
         let stored = reply.results.first();
-        let document = stored.map_or(Value::Null, stored_json);
+        let document = stored.map_or(Value::Null, |stored| self.json(stored));
         let id = stored.and_then(id_of_stored).unwrap_or_default();
         let name = document.get("name").and_then(Value::as_str).filter(|name| *name != id);
         let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
@@ -133,6 +147,25 @@ pub(crate) async fn pages(
             break;
         }
     }
-    session.output.list(columns, &items, token.as_deref());
+    session.show_list(columns, &items, token.as_deref());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_proto::model::ApiKey;
+
+    use super::*;
+    use crate::key::KEY;
+
+    #[test]
+    fn a_key_that_does_not_say_so_is_enabled() {
+        for (enabled, shown) in [(None, true), (Some(true), true), (Some(false), false)] {
+            let key = ApiKey { enabled, ..ApiKey::default() };
+            let document = Some(Document { kind: Some(document::Kind::ApiKey(key)) });
+            let stored = Stored { document, ..Stored::default() };
+            assert_eq!(KEY.json(&stored)["enabled"], shown);
+        }
+        assert_eq!(KEY.json(&Stored::default()), Value::Null, "a deleted one is nothing");
+    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sluice_proto::{admin::Object, model::Diagnostic};
 
-use crate::{failure::Failure, upload};
+use crate::{counted::counted, failure::Failure, upload};
 
 /// Endings of the files of a folder that hold configuration.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
@@ -28,7 +28,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Object>, Failure> {
     if reader.problems.is_empty() {
         return Ok(reader.objects);
     }
-    let message = format!("{} problems in the files; nothing was changed", reader.problems.len());
+    let message = format!("{} in the files; nothing was changed", counted(reader.problems.len(), "problem"));
     Err(Failure { diagnostics: reader.problems, code: "invalid".to_owned(), ..Failure::failed(message) })
 }
 
@@ -246,6 +246,7 @@ mod tests {
     fn a_syntax_error_names_its_file() {
         let folder = folder(&[("a.yaml", "kind: [")]);
         let failure = read(&[folder.path().join("a.yaml")]).unwrap_err();
+        assert_eq!(failure.message, "1 problem in the files; nothing was changed");
         assert!(failure.diagnostics[0].at.ends_with("a.yaml"));
     }
 }

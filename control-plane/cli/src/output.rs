@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use sluice_proto::model::{Diagnostic, Revision};
 
 use crate::{
+    counted::counted,
     failure::{Failure, diagnostic_text},
+    freshness::Stale,
     table::{self, Column},
 };
 
@@ -56,23 +58,32 @@ impl Output {
     }
 
     /// One page of a list.
-    pub(crate) fn list(self, columns: &[Column], items: &[Value], next_token: Option<&str>) {
+    pub(crate) fn list(self, columns: &[Column], items: &[Value], next_token: Option<&str>, stale: Option<&Stale>) {
+        self.mark(stale);
         if self.format == Format::Table {
             self.text(&table::lines(columns, items));
             if let Some(token) = next_token {
                 self.note(&format!("there is more: --next-token {token}, or --all"));
             }
         } else {
-            self.value(&json!({"items": items, "nextToken": next_token}));
+            self.value(&marked(json!({"items": items, "nextToken": next_token}), stale));
         }
     }
 
     /// One thing.
-    pub(crate) fn one(self, value: &Value) {
+    pub(crate) fn one(self, value: &Value, stale: Option<&Stale>) {
+        self.mark(stale);
         if self.format == Format::Table {
             self.text(&table::fields(value));
         } else {
-            self.value(value);
+            self.value(&marked(value.clone(), stale));
+        }
+    }
+
+    /// Tells people that what follows is stale.
+    pub(crate) fn mark(self, stale: Option<&Stale>) {
+        if let Some(stale) = stale {
+            self.note(&stale.to_string());
         }
     }
 
@@ -122,7 +133,7 @@ impl Output {
             self.note(&diagnostic_text(diagnostic));
         }
         if let Some(more) = diagnostics.len().checked_sub(WARNINGS_SHOWN).filter(|more| *more > 0) {
-            self.note(&format!("and {more} more warnings; -o json lists all"));
+            self.note(&format!("and {}; -o json lists all", counted(more, "more warning")));
         }
     }
 
@@ -144,6 +155,14 @@ pub(crate) fn yaml(value: &Value) -> String {
 /// A revision as scripts see it.
 pub(crate) fn revision_json(revision: &Revision) -> Value {
     json!({"generation": revision.generation, "number": revision.number})
+}
+
+/// A stale answer as scripts see it.
+pub(crate) fn marked(mut value: Value, stale: Option<&Stale>) -> Value {
+    if let (Value::Object(fields), Some(stale)) = (&mut value, stale) {
+        fields.insert("stale".to_owned(), stale.to_json());
+    }
+    value
 }
 
 fn with_revision(document: Value, revision: Option<&Revision>) -> Value {

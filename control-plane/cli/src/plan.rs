@@ -13,6 +13,7 @@ use crate::{
     assignment::{add, remove, replace},
     document::stored_json,
     failure::Failure,
+    freshness::Freshness,
     key::KEY,
     noun::Noun,
     output::Changed,
@@ -33,8 +34,9 @@ pub(crate) const PLAN: Noun = Noun {
         count("STAGES", "apiStages"),
         column("DESCRIPTION", "description"),
     ],
+    absent: &[],
 };
-const PLAN_KEY: Noun = Noun { kind: Kind::UsagePlanKey, word: "membership", id_chars: None, columns: &[] };
+const PLAN_KEY: Noun = Noun { kind: Kind::UsagePlanKey, word: "membership", id_chars: None, columns: &[], absent: &[] };
 
 /// Limits of a plan, or of one method within it.
 #[derive(Debug, Clone, Copy, Args)]
@@ -142,6 +144,8 @@ Examples:
     Get {
         /// Id or name
         plan: String,
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Delete a plan
     #[command(after_help = "Example:\n  sluice plan delete gold --yes")]
@@ -196,7 +200,10 @@ impl Command {
                 PLAN_KEY.delete(session, &[&plan_id, &session.id_of(&KEY, &key).await?], consent).await
             }
             Self::List(page) => PLAN.list(session, &[], &page).await,
-            Self::Get { plan } => PLAN.get(session, &[&session.id_of(&PLAN, &plan).await?], ShowValue::No).await,
+            Self::Get { plan, freshness } => {
+                let session = &session.reading(freshness);
+                PLAN.get(session, &[&session.id_of(&PLAN, &plan).await?], ShowValue::No).await
+            }
             Self::Delete { plan, consent } => {
                 PLAN.delete(session, &[&session.id_of(&PLAN, &plan).await?], consent).await
             }

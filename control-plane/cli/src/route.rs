@@ -38,9 +38,11 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         let Self::List { api, page } = self;
+        let session = &session.reading(page.freshness);
         let api_id = session.id_of(&API, &api).await?;
         pages(session, &COLUMNS, &page, async |page_size, page_token| {
-            let message = ListRoutesRequest { api_id: api_id.clone(), page_size, page_token, stale: false };
+            let stale = session.freshness.stale;
+            let message = ListRoutesRequest { api_id: api_id.clone(), page_size, page_token, stale };
             let reply = session
                 .client
                 .call(session.timeout, message, async |channel, request| {

@@ -1,7 +1,8 @@
 //! One run of a command against a cluster: whom to ask, how long, and how to print the answer.
 
-use std::{io::IsTerminal as _, io::Write as _, time::Duration};
+use std::{io::IsTerminal as _, io::Write as _, rc::Rc, time::Duration};
 
+use serde_json::Value;
 use sluice_identity::{Channel, Dialer, Plaintext, ServerTrust, read_secret};
 use sluice_proto::{
     admin::{ChangeReply, ChangeRequest, GetRequest, ListReply, ListRequest, Operation, Stored, operation},
@@ -14,8 +15,10 @@ use crate::{
     client::Client,
     contexts::Contexts,
     failure::{Exit, Failure},
+    freshness::Freshness,
     noun::Noun,
     output::Output,
+    table::Column,
 };
 
 const DEFAULT_CONTROL: &str = "http://127.0.0.1:7100";
@@ -23,10 +26,12 @@ const DEFAULT_CONTROL: &str = "http://127.0.0.1:7100";
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What every command needs.
+#[derive(Clone)]
 pub(crate) struct Session {
-    pub(crate) client: Client,
+    pub(crate) client: Rc<Client>,
     pub(crate) output: Output,
     pub(crate) timeout: Duration,
+    pub(crate) freshness: Freshness,
 }
 
 impl Session {
@@ -59,7 +64,8 @@ impl Session {
         let plaintext = if global.insecure { Plaintext::Anywhere } else { Plaintext::LoopbackOnly };
         let dialer = Dialer::of_operator(&trust, token.as_ref(), plaintext)
             .map_err(|failure| Failure::usage(failure.to_string()))?;
-        Ok(Self { client: Client::new(&dialer, &urls)?, output, timeout: global.timeout })
+        let client = Rc::new(Client::new(&dialer, &urls)?);
+        Ok(Self { client, output, timeout: global.timeout, freshness: Freshness::default() })
     }
 
     /// A session with control nodes on this machine, in plaintext.
@@ -69,13 +75,32 @@ impl Session {
     pub(crate) fn local(urls: &[String], output: Output, timeout: Duration) -> Result<Self, Failure> {
         let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly)
             .map_err(|failure| Failure::usage(failure.to_string()))?;
-        Ok(Self { client: Client::new(&dialer, urls)?, output, timeout })
+        let client = Rc::new(Client::new(&dialer, urls)?);
+        Ok(Self { client, output, timeout, freshness: Freshness::default() })
+    }
+
+    /// The same for a command that only reads, as fresh as it says.
+    pub(crate) fn reading(&self, freshness: Freshness) -> Self {
+        Self { freshness, ..self.clone() }
+    }
+
+    /// Prints one thing that was read.
+    pub(crate) fn show(&self, value: &Value) {
+        self.output.one(value, self.client.stale().as_ref());
+    }
+
+    /// Prints a list that was read.
+    pub(crate) fn show_list(&self, columns: &[Column], items: &[Value], next_token: Option<&str>) {
+        self.output.list(columns, items, next_token, self.client.stale().as_ref());
     }
 
     /// One document.
     pub(crate) async fn get(&self, noun: &Noun, ids: &[&str], show_value: ShowValue) -> Result<Stored, Failure> {
-        let message =
-            GetRequest { r#ref: Some(noun.named(ids)), stale: false, show_value: show_value == ShowValue::Yes };
+        let message = GetRequest {
+            r#ref: Some(noun.named(ids)),
+            stale: self.freshness.stale,
+            show_value: show_value == ShowValue::Yes,
+        };
         let reply = self
             .client
             .call(self.timeout, message, async |channel, request| config(channel).get(request).await)
@@ -85,6 +110,7 @@ impl Session {
 
     /// One page of documents.
     pub(crate) async fn list(&self, message: ListRequest) -> Result<ListReply, Failure> {
+        let message = ListRequest { stale: self.freshness.stale, ..message };
         self.client.call(self.timeout, message, async |channel, request| config(channel).list(request).await).await
     }
 

@@ -8,12 +8,14 @@ use sluice_proto::{
 };
 
 use crate::{
-    api::{self, API},
+    api::API,
     args::{Consent, Page},
     assignment::{self, Assignment},
+    deploy::deploy_and_tell,
     document::stored_json,
     failure::Failure,
     fleet::Wait,
+    freshness::Freshness,
     noun::Noun,
     session::{Session, ShowValue},
     table::{column, time},
@@ -29,6 +31,7 @@ pub(crate) const STAGE: Noun = Noun {
         time("UPDATED", "lastUpdatedDate"),
         column("DESCRIPTION", "description"),
     ],
+    absent: &[],
 };
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +51,8 @@ pub(crate) enum Command {
         api: String,
         /// Name of the stage
         stage: String,
+        #[command(flatten)]
+        freshness: Freshness,
     },
     /// Set fields of a stage, or remove them with PATH-
     #[command(after_help = "\
@@ -99,8 +104,12 @@ Examples:
 impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::List { api, page } => STAGE.list(session, &[&session.id_of(&API, &api).await?], &page).await,
-            Self::Get { api, stage } => {
+            Self::List { api, page } => {
+                let session = &session.reading(page.freshness);
+                STAGE.list(session, &[&session.id_of(&API, &api).await?], &page).await
+            }
+            Self::Get { api, stage, freshness } => {
+                let session = &session.reading(freshness);
                 STAGE.get(session, &[&session.id_of(&API, &api).await?, &stage], ShowValue::No).await
             }
             Self::Set { api, stage, assignments } => {
@@ -115,7 +124,7 @@ impl Command {
                 };
                 session.consent(consent, &format!("point stage {stage} of {api} at deployment {to}"))?;
                 let deploy = Deploy { api_id, stage_name: stage, deployment_id: Some(to), ..Deploy::default() };
-                api::deploy_and_tell(session, deploy, &wait).await
+                deploy_and_tell(session, deploy, &wait).await
             }
             Self::Delete { api, stage, consent } => {
                 STAGE.delete(session, &[&session.id_of(&API, &api).await?, &stage], consent).await

@@ -24,8 +24,6 @@ enum Show {
     Time,
     /// How many there are.
     Count,
-    /// What an absent field means.
-    Or(&'static str),
 }
 
 /// A column that shows a field as it is.
@@ -36,11 +34,6 @@ pub(crate) const fn column(title: &'static str, path: &'static str) -> Column {
 /// A column that shows seconds since the epoch as a date.
 pub(crate) const fn time(title: &'static str, path: &'static str) -> Column {
     Column { title, path, show: Show::Time }
-}
-
-/// A column that shows `absent` where the field is left out.
-pub(crate) const fn or(title: &'static str, path: &'static str, absent: &'static str) -> Column {
-    Column { title, path, show: Show::Or(absent) }
 }
 
 /// A column that shows how many elements a list has.
@@ -86,16 +79,17 @@ fn cell(column: &Column, item: &Value) -> String {
     let found = column.path.split('.').try_fold(item, |value, name| value.get(name));
     match (column.show, found) {
         (Show::Count, found) => found.and_then(Value::as_array).map_or(0, Vec::len).to_string(),
-        (Show::Or(absent), None | Some(Value::Null)) => absent.to_owned(),
         (Show::Plain | Show::Time, None | Some(Value::Null)) => "-".to_owned(),
         (Show::Time, Some(value)) => value.as_i64().map_or_else(|| plain_text(value), utc),
-        (Show::Plain | Show::Or(_), Some(value)) => plain_text(value),
+        (Show::Plain, Some(value)) => plain_text(value),
     }
 }
 
 fn plain_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.replace(['\n', '\r', '\t'], " "),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
         Value::Array(items) => items.iter().map(plain_text).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
@@ -134,14 +128,15 @@ mod tests {
             time("CREATED", "createdDate"),
             count("STAGES", "stages"),
             column("RATE", "throttle.rateLimit"),
+            column("ON", "enabled"),
         ];
         let items = [
-            json!({"id": "abc", "createdDate": 0, "stages": [1, 2], "throttle": {"rateLimit": 1.5}}),
+            json!({"id": "abc", "createdDate": 0, "stages": [1, 2], "throttle": {"rateLimit": 1.5}, "enabled": true}),
             json!({"id": "a\nb", "stages": []}),
         ];
         let shown = lines(&columns, &items);
         let words = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join("|")).collect::<Vec<_>>();
-        assert_eq!(words, ["ID|CREATED|STAGES|RATE", "abc|1970-01-01|00:00:00Z|2|1.5", "a|b|-|0|-"]);
+        assert_eq!(words, ["ID|CREATED|STAGES|RATE|ON", "abc|1970-01-01|00:00:00Z|2|1.5|yes", "a|b|-|0|-|-"]);
     }
 
     #[test]

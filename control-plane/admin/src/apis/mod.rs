@@ -44,6 +44,6 @@ impl<R: Replica> apis_server::Apis for Admin<R> {
 
     async fn list_routes(&self, request: Request<ListRoutesRequest>) -> Result<Response<ListRoutesReply>, Status> {
         let call = Call::of(&request);
-        Ok(Response::new(routes::list(self, &call, request.into_inner()).await?))
+        Ok(routes::list(self, &call, request.into_inner()).await?)
     }
 }

@@ -7,6 +7,7 @@ use sluice_proto::{
     model::{Method, Resource},
 };
 use sluice_state::{Tables, View};
+use tonic::Response;
 
 use crate::{
     admin::Admin,
@@ -22,15 +23,17 @@ pub(super) async fn list<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
     message: ListRoutesRequest,
-) -> Result<ListRoutesReply, Refused> {
+) -> Result<Response<ListRoutesReply>, Refused> {
     let size = read::page_size(message.page_size)?;
     let after = PageToken::parse(message.page_token.as_deref())?.map(|token| token.0);
     let view = fresh_view(&admin.replica, call, message.stale).await?;
     if !read::api_exists(&view, &message.api_id) {
         return Err(Refused::not_found(format!("api {} does not exist", message.api_id)));
     }
+    let (stale, number) = (message.stale, view.number());
     let listing = tokio::task::spawn_blocking(move || page(&view, &message.api_id, after, size));
-    listing.await.map_err(|error| Refused::new(Reason::Unavailable, format!("listing ended: {error}")))
+    let reply = listing.await.map_err(|error| Refused::new(Reason::Unavailable, format!("listing ended: {error}")))?;
+    Ok(admin.answer(stale, number, reply))
 }
 
 fn page<T: Tables>(view: &View<T>, api_id: &str, after: Option<Vec<String>>, size: usize) -> ListRoutesReply {

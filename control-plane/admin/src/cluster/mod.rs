@@ -17,7 +17,7 @@ use crate::{admin::Admin, call::Call, replica::Replica};
 impl<R: Replica> cluster_server::Cluster for Admin<R> {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         let call = Call::of(&request);
-        Ok(Response::new(status::status(self, &call, request.get_ref().stale).await?))
+        Ok(status::status(self, &call, request.get_ref().stale).await?)
     }
 
     async fn create_token(&self, request: Request<CreateTokenRequest>) -> Result<Response<CreateTokenReply>, Status> {
@@ -27,7 +27,7 @@ impl<R: Replica> cluster_server::Cluster for Admin<R> {
 
     async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensReply>, Status> {
         let call = Call::of(&request);
-        Ok(Response::new(token::list(self, &call, request.into_inner()).await?))
+        Ok(token::list(self, &call, request.into_inner()).await?)
     }
 
     async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Result<Response<RevokeTokenReply>, Status> {

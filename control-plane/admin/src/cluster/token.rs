@@ -8,6 +8,7 @@ use sluice_proto::{
     },
     raft::{self, Command, DeleteJoinToken, PutJoinToken, Stamp, command},
 };
+use tonic::Response;
 
 use crate::{
     admin::Admin,
@@ -66,10 +67,11 @@ pub(super) async fn list<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
     message: ListTokensRequest,
-) -> Result<ListTokensReply, Refused> {
+) -> Result<Response<ListTokensReply>, Refused> {
     let size = read::page_size(message.page_size)?;
     let after = PageToken::parse(message.page_token.as_deref())?.and_then(|token| token.0.into_iter().next());
-    let mut tokens = fresh_view(&admin.replica, call, false).await?.join_tokens();
+    let view = fresh_view(&admin.replica, call, message.stale).await?;
+    let mut tokens = view.join_tokens();
     tokens.retain(|token| after.as_ref().is_none_or(|after| token.id > *after));
     let more = tokens.len() > size;
     tokens.truncate(size);
@@ -82,7 +84,8 @@ pub(super) async fn list<R: Replica>(
         created_ms: token.created_ms,
         created_by: token.created_by,
     });
-    Ok(ListTokensReply { items: items.collect(), next_page_token })
+    let reply = ListTokensReply { items: items.collect(), next_page_token };
+    Ok(admin.answer(message.stale, view.number(), reply))
 }
 
 /// Takes a token back before it is used.

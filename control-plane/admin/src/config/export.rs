@@ -5,6 +5,7 @@ use sluice_proto::{
     raft::Table,
 };
 use sluice_state::{Tables, View};
+use tonic::Response;
 
 use crate::{
     admin::Admin,
@@ -22,7 +23,7 @@ pub(super) async fn export<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
     message: ExportRequest,
-) -> Result<ExportReply, Refused> {
+) -> Result<Response<ExportReply>, Refused> {
     let kinds = EXPORTED_KINDS.map(|(kind, _)| kind);
     let Some((kind, table)) = EXPORTED_KINDS.into_iter().find(|(kind, _)| *kind == message.kind) else {
         let text = format!("expected one of {}, found `{}`", kinds.join(", "), message.kind);
@@ -31,8 +32,11 @@ pub(super) async fn export<R: Replica>(
     let size = read::page_size(message.page_size)?;
     let after = PageToken::parse(message.page_token.as_deref())?.map(|token| token.0);
     let view = fresh_view(&admin.replica, call, message.stale).await?;
+    let (stale, number) = (message.stale, view.number());
     let exporting = tokio::task::spawn_blocking(move || page(&view, kind, table, message.name, after, size));
-    exporting.await.map_err(|error| Refused::new(Reason::Unavailable, format!("exporting ended: {error}")))?
+    let reply =
+        exporting.await.map_err(|error| Refused::new(Reason::Unavailable, format!("exporting ended: {error}")))?;
+    Ok(admin.answer(stale, number, reply?))
 }
 
 fn page<T: Tables>(

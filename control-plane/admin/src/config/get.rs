@@ -4,6 +4,7 @@ use sluice_proto::{
     admin::{GetReply, GetRequest, Stored},
     model::{Document, document},
 };
+use tonic::Response;
 
 use crate::{
     admin::Admin,
@@ -17,7 +18,11 @@ use crate::{
 };
 
 /// Reads a document; the value of a key only where it is asked for.
-pub(super) async fn get<R: Replica>(admin: &Admin<R>, call: &Call, message: GetRequest) -> Result<GetReply, Refused> {
+pub(super) async fn get<R: Replica>(
+    admin: &Admin<R>,
+    call: &Call,
+    message: GetRequest,
+) -> Result<Response<GetReply>, Refused> {
     let name =
         message.r#ref.ok_or_else(|| Refused::invalid("ref", "expected the name of a document, found none", ""))?;
     let (kind, _) = read::named(&name, "ref")?;
@@ -37,5 +42,6 @@ pub(super) async fn get<R: Replica>(admin: &Admin<R>, call: &Call, message: GetR
         kind => Document { kind },
     };
     let stored = Stored { r#ref: Some(name), document: Some(document), version };
-    Ok(GetReply { stored: Some(stored), revision: Some(view.revision().into()) })
+    let reply = GetReply { stored: Some(stored), revision: Some(view.revision().into()) };
+    Ok(admin.answer(message.stale, view.number(), reply))
 }

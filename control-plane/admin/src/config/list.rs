@@ -6,6 +6,7 @@ use sluice_proto::{
     raft::Table,
 };
 use sluice_state::{Tables, View};
+use tonic::Response;
 
 use crate::{
     admin::Admin,
@@ -23,7 +24,7 @@ pub(super) async fn list<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
     message: ListRequest,
-) -> Result<ListReply, Refused> {
+) -> Result<Response<ListReply>, Refused> {
     let kind = message.kind();
     let place = Place::of(kind)
         .ok_or_else(|| Refused::invalid("kind", "expected the kind of the documents to list, found none", ""))?;
@@ -47,7 +48,8 @@ pub(super) async fn list<R: Replica>(
         None => all(&view, kind, place, &message.parent, after.as_deref(), size),
     };
     let next_page_token = next.map(|key| PageToken(key).to_text()).unwrap_or_default();
-    Ok(ListReply { items, next_page_token, revision: Some(view.revision().into()) })
+    let reply = ListReply { items, next_page_token, revision: Some(view.revision().into()) };
+    Ok(admin.answer(message.stale, view.number(), reply))
 }
 
 fn parent_exists<T: Tables>(view: &View<T>, parent: &[String], place: Place) -> Result<(), Refused> {

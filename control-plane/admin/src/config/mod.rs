@@ -30,12 +30,12 @@ impl<R: Replica> config_server::Config for Admin<R> {
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetReply>, Status> {
         let call = Call::of(&request);
-        Ok(Response::new(get::get(self, &call, request.into_inner()).await?))
+        Ok(get::get(self, &call, request.into_inner()).await?)
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
         let call = Call::of(&request);
-        Ok(Response::new(list::list(self, &call, request.into_inner()).await?))
+        Ok(list::list(self, &call, request.into_inner()).await?)
     }
 
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyReply>, Status> {
@@ -45,6 +45,6 @@ impl<R: Replica> config_server::Config for Admin<R> {
 
     async fn export(&self, request: Request<ExportRequest>) -> Result<Response<ExportReply>, Status> {
         let call = Call::of(&request);
-        Ok(Response::new(export::export(self, &call, request.into_inner()).await?))
+        Ok(export::export(self, &call, request.into_inner()).await?)
     }
 }

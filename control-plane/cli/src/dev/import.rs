@@ -14,7 +14,8 @@ use sluice_proto::admin::{Deploy, ImportStart};
 
 use super::layout::Layout;
 use crate::{
-    api::{API, deploy, import},
+    api::{API, import},
+    deploy::deploy,
     failure::Failure,
     fleet::Wait,
     session::{Session, ShowValue},

@@ -10,7 +10,7 @@ use super::{
     node::{Role, Spec},
     ports::{Chooser, ControlPorts, DataPorts, Series, check_free},
 };
-use crate::failure::Failure;
+use crate::{counted::counted, failure::Failure};
 
 const FILE: &str = "dev.json";
 
@@ -41,9 +41,9 @@ impl Layout {
         let mut kept = load(&folder.join(FILE))?;
         if kept.control.len() > control {
             let message = format!(
-                "{} holds a cluster of {} control nodes: give --control-nodes {}, or another --data-dir",
+                "{} holds a cluster of {}: give --control-nodes {}, or another --data-dir",
                 folder.display(),
-                kept.control.len(),
+                counted(kept.control.len(), "control node"),
                 kept.control.len()
             );
             return Err(Failure::usage(message));

@@ -45,14 +45,15 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) -> Result<(), Fail
 }
 
 async fn has_voters(session: &Session, voters: usize) -> bool {
-    let Ok(status) = ask_status(session, false).await else { return false };
+    let Ok(status) = ask_status(session).await else { return false };
     let found = status.members.iter().filter(|member| member.state == "voter" || member.state == "leader").count();
     found >= voters
 }
 
 /// Asked of the leader, which alone knows the sessions of all control nodes.
 async fn has_serving(session: &Session, data_nodes: usize) -> bool {
-    let message = ListNodesRequest { role: Some("data".to_owned()), page_size: Some(500), page_token: None };
+    let message =
+        ListNodesRequest { role: Some("data".to_owned()), page_size: Some(500), ..ListNodesRequest::default() };
     let Ok(reply) = list_nodes(session, message).await else { return false };
     reply.items.iter().filter(|node| node.state == "serving").count() >= data_nodes
 }
