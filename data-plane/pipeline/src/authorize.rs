@@ -74,7 +74,12 @@ impl<'v> Phase<'v> for Authorize {
 
 /// Finds the key of a request and the plan that admits it; the reason of a refusal is for logs only.
 fn holder<'v>(routed: &Routed<'v>) -> Result<Caller<'v>, &'static str> {
-    let value = routed.received.parts.headers.get(API_KEY).ok_or("no api key")?;
+    let mut sent = routed.received.parts.headers.get_all(API_KEY).iter();
+    let value = sent.next().ok_or("no api key")?;
+    if sent.next().is_some() {
+        // The backend might take another of them for the caller's than the one that was looked at.
+        return Err("more than one api key");
+    }
     let value = value.to_str().map_err(|_| "the api key is not text")?;
     let view = routed.view;
     let key = view.snapshot.key(&lookup_hash(&view.lookup_key, value)).ok_or("unknown api key")?;

@@ -3,70 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod fixture;
+mod rig;
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use fixture::{Api, Board, Rows, limited_stage, mock, stage};
-use http::StatusCode;
+use http::{Request, StatusCode};
+use rig::{HOST, Rig, on_a_core};
 use sluice_compile::ThrottleId;
-use sluice_integrate::{RequestBody, SystemRoots, UpstreamSettings, UpstreamTls, Upstreams};
-use sluice_pipeline::limits::{Buckets, CoreLimits, Demands, Limits, Throttled};
-use sluice_pipeline::tally::{CoreTally, summarise};
-use sluice_pipeline::{AnswerBody, Connection, Gateway, GatewaySettings};
-
-struct Rig {
-    gateway: Gateway,
-    tally: Arc<CoreTally>,
-}
-
-impl Rig {
-    fn new(board: Arc<Board>) -> Self {
-        Self::with(board, Box::new(CoreLimits::new(Arc::new(Buckets::new(Instant::now())))))
-    }
-
-    fn with(board: Arc<Board>, limits: Box<dyn Limits>) -> Self {
-        let tally = Arc::new(CoreTally::default());
-        let tls = UpstreamTls::load(SystemRoots::Ignored, &[]).unwrap();
-        let gateway = Gateway::new(sluice_pipeline::Parts {
-            settings: GatewaySettings::default(),
-            source: board,
-            limits,
-            upstreams: Upstreams::new(UpstreamSettings::default(), tls),
-            tally: Arc::clone(&tally),
-            seed: 1,
-        });
-        Self { gateway, tally }
-    }
-
-    async fn get(&self, path: &str, key: Option<&str>) -> http::Response<AnswerBody> {
-        let mut request = http::Request::get(path).header("host", "pets.execute-api.localhost");
-        if let Some(key) = key {
-            request = request.header("x-api-key", key);
-        }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        let peer: SocketAddr = "127.0.0.1:50000".parse().unwrap();
-        self.gateway.answer(parts, Ok(RequestBody::empty()), &Connection::plaintext(peer, 8080)).await
-    }
-
-    async fn status(&self, path: &str, key: Option<&str>) -> u16 {
-        self.get(path, key).await.status().as_u16()
-    }
-
-    /// Counts of the stage `dev` of the API `pets`.
-    fn endings(&self) -> [u64; 6] {
-        let sums = summarise([&self.tally]);
-        sums.get(&Some(("pets".into(), "dev".into()))).map(|sum| sum.endings).unwrap_or_default()
-    }
-}
-
-fn on_a_core(test: impl AsyncFnOnce()) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    tokio::task::LocalSet::new().block_on(&runtime, test());
-}
+use sluice_pipeline::limits::{Demands, Limits, Throttled};
 
 const KEY: &str = "enabled-key-000000000";
 
@@ -230,14 +178,8 @@ fn a_body_that_is_announced_too_large_is_refused_unread() {
     on_a_core(async || {
         let mut rows = Rows::default();
         let rig = Rig::new(Board::of(rows.deploy(&pets(), stage())));
-        let (parts, ()) = http::Request::post("/dev/pets")
-            .header("host", "pets.execute-api.localhost")
-            .body(())
-            .unwrap()
-            .into_parts();
         let too_large = sluice_integrate::Fault::before_sending(sluice_integrate::FaultKind::BodyTooLarge, "");
-        let peer = Connection::plaintext("127.0.0.1:50000".parse().unwrap(), 8080);
-        let response = rig.gateway.answer(parts, Err(too_large), &peer).await;
+        let response = rig.send(Request::post("/dev/pets").header("host", HOST), Err(too_large)).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(response.headers()["x-amzn-errortype"], "RequestTooLargeException");
     });
@@ -248,23 +190,17 @@ fn header_values_and_the_target_have_10240_bytes_each() {
     on_a_core(async || {
         let mut rows = Rows::default();
         let rig = Rig::new(Board::of(rows.deploy(&pets(), stage())));
-        let (host, path) = ("pets.execute-api.localhost", "/dev/pets?");
-        let (values, target) = (10_240 - host.len(), 10_240 - path.len());
+        let path = "/dev/pets?";
+        let (values, target) = (10_240 - HOST.len(), 10_240 - path.len());
         let cases = [
             ("AWS, REST APIs: header values, not their names nor the request line", values, target, 200),
             ("AWS, REST APIs: header values", values + 1, 0, 431),
             ("AWS, REST APIs: length of the URL", 0, target + 1, 414),
         ];
         for (what, value_bytes, query_bytes, expect) in cases {
-            let (parts, ()) = http::Request::get(format!("{path}{}", "q".repeat(query_bytes)))
-                .header("host", host)
-                .header("x-big", "b".repeat(value_bytes))
-                .body(())
-                .unwrap()
-                .into_parts();
-            let peer = Connection::plaintext("127.0.0.1:50000".parse().unwrap(), 8080);
-            let response = rig.gateway.answer(parts, Ok(RequestBody::empty()), &peer).await;
-            assert_eq!(response.status().as_u16(), expect, "{what}");
+            let target = format!("{path}{}", "q".repeat(query_bytes));
+            let request = Request::get(target).header("host", HOST).header("x-big", "b".repeat(value_bytes));
+            assert_eq!(rig.status_of(request).await, expect, "{what}");
         }
     });
 }
