@@ -113,7 +113,14 @@ pub const PAGE_SIZE_DEFAULT: u32 = 100;
 pub const STREAM_CHUNK_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one gRPC message of the config stream: a chunk and one row that is larger than it.
 pub const STREAM_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Data nodes that stream from one control node.
+/// Bytes of rows and tombstones in one delta; what is larger is sent as a snapshot, which is never in memory as a whole.
+/// Rows of a delta are rows of the snapshot too, so that at most as much again is read for nothing.
+pub const DELTA_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of all deltas that one control node holds at once, the first chunk of each aside.
+pub const DELTAS_BYTES_MAX: usize = 4 * DELTA_BYTES_MAX;
+/// Data nodes that stream from one control node: what bounds them is its memory and its reports to the leader, so that
+/// each control node counts its own. A fleet must fit those that are left when a minority is lost: 4,096 data nodes with
+/// one control node, 8,192 with three, 12,288 with five, 16,384 with seven. One that finds no place tries the next.
 pub const SESSIONS_MAX: usize = 4_096;
 /// Broken APIs that a session reports.
 pub const BROKEN_APIS_MAX: usize = 100;

@@ -10,6 +10,7 @@ mod report;
 mod wait;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -128,22 +129,26 @@ impl<S: Source> Fleet<S> {
             let merged = self.merged(leadership.term);
             (merged.live(), merged.gone())
         } else {
-            (self.inner.own.all(), Vec::new())
+            let mut own = self.inner.own.all();
+            own.sort_by_key(|session| std::cmp::Reverse(session.connected_ms));
+            (own, Vec::new())
         };
-        let control = |raft_id: u64| joined.iter().find(|node| node.role == "control" && node.raft_id == raft_id);
+        let controls: BTreeMap<u64, &Node> =
+            joined.iter().filter(|node| node.role == "control").map(|node| (node.raft_id, node)).collect();
+        let control = |raft_id: u64| controls.get(&raft_id).copied();
         let connected = |session: Session| {
             let state = if session.generation == *generation { "serving" } else { "connected" };
             line(session, state, &control)
         };
-        let mut lines: Vec<NodeLine> = live.into_iter().map(connected).collect();
+        let here = live.into_iter().map(connected);
         let left = gone.into_iter().map(|session| line(session, "gone", &control));
-        for line in left.chain(joined.iter().filter(|node| node.role == "data").map(absent)) {
-            if !lines.iter().any(|listed| listed.id == line.id) {
-                lines.push(line);
-            }
+        let others = joined.iter().filter(|node| node.role == "data").map(absent);
+        let mut lines: BTreeMap<String, NodeLine> = BTreeMap::new();
+        // What is known better comes first, and stays.
+        for line in here.chain(left).chain(others) {
+            lines.entry(line.id.clone()).or_insert(line);
         }
-        lines.sort_by(|left, right| left.id.cmp(&right.id));
-        lines
+        lines.into_values().collect()
     }
 
     /// The merged view of `term`, without what has aged.

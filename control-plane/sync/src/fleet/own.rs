@@ -1,4 +1,6 @@
 //! The sessions of this node, and what of them the leader has not heard.
+//!
+//! Promise: a report of all of them fits one message between control nodes, whatever data nodes say.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +17,10 @@ use tokio::sync::Notify;
 /// Diagnostics of one broken API that the leader hears of, and the characters of each.
 const DIAGNOSTICS_PER_API_MAX: usize = 3;
 const DIAGNOSTIC_CHARS_MAX: usize = 300;
+/// Bytes of all diagnostics of one session that the leader hears of; of the APIs beyond it hears the ids.
+const DIAGNOSTICS_BYTES_MAX: usize = 8 * 1024;
+/// Characters of what a data node says of itself.
+const LABEL_CHARS_MAX: usize = 256;
 
 /// The sessions of this node.
 pub(crate) struct Own {
@@ -59,9 +65,9 @@ impl Own {
         let session = Session {
             session_id: session_id.clone(),
             node_id: hello.node_id.clone(),
-            incarnation: hello.incarnation.clone(),
-            address: hello.address.clone(),
-            version: hello.version.clone(),
+            incarnation: shortened(&hello.incarnation, LABEL_CHARS_MAX),
+            address: shortened(&hello.address, LABEL_CHARS_MAX),
+            version: shortened(&hello.version, LABEL_CHARS_MAX),
             level: hello.level,
             connected_ms,
             control_raft_id: self.raft_id,
@@ -127,7 +133,9 @@ impl Registered<'_> {
     /// The data node serves a revision.
     pub(crate) fn applied(&self, applied: &Applied) {
         let revision = applied.revision.clone().unwrap_or_default();
-        let broken: Vec<BrokenApi> = applied.broken.iter().take(limits::BROKEN_APIS_MAX).map(broken_api).collect();
+        let mut room = DIAGNOSTICS_BYTES_MAX;
+        let broken = applied.broken.iter().take(limits::BROKEN_APIS_MAX);
+        let broken: Vec<BrokenApi> = broken.map(|broken| broken_api(broken, &mut room)).collect();
         self.change(|session| {
             session.generation = revision.generation;
             session.applied_number = revision.number;
@@ -137,7 +145,7 @@ impl Registered<'_> {
 
     /// The data node could not take what it was sent.
     pub(crate) fn rejected(&self, reason: &str) {
-        self.change(|session| session.rejected = shortened(reason));
+        self.change(|session| session.rejected = shortened(reason, DIAGNOSTIC_CHARS_MAX));
     }
 
     fn change(&self, change: impl FnOnce(&mut Session)) {
@@ -162,14 +170,20 @@ impl Drop for Registered<'_> {
     }
 }
 
-fn broken_api(broken: &sluice_proto::sync::Broken) -> BrokenApi {
-    let diagnostics = broken.diagnostics.iter().take(DIAGNOSTICS_PER_API_MAX);
-    let text = |found: &sluice_proto::model::Diagnostic| shortened(&format!("{}: {}", found.at, found.message));
-    BrokenApi { api_id: broken.api_id.clone(), diagnostics: diagnostics.map(text).collect() }
+/// A broken API with as many of its diagnostics as there is `room` for, in bytes.
+fn broken_api(broken: &sluice_proto::sync::Broken, room: &mut usize) -> BrokenApi {
+    let mut diagnostics = Vec::new();
+    for found in broken.diagnostics.iter().take(DIAGNOSTICS_PER_API_MAX) {
+        let text = shortened(&format!("{}: {}", found.at, found.message), DIAGNOSTIC_CHARS_MAX);
+        let Some(left) = room.checked_sub(text.len()) else { break };
+        *room = left;
+        diagnostics.push(text);
+    }
+    BrokenApi { api_id: shortened(&broken.api_id, LABEL_CHARS_MAX), diagnostics }
 }
 
-fn shortened(text: &str) -> String {
-    text.chars().take(DIAGNOSTIC_CHARS_MAX).collect()
+fn shortened(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect()
 }
 
 fn random() -> u64 {
@@ -178,6 +192,9 @@ fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use sluice_proto::sync::Broken;
+
     use super::*;
 
     fn hello(node_id: &str) -> Hello {
@@ -218,6 +235,24 @@ mod tests {
         let news = own.report(Extent::News, 1);
         assert_eq!((news.sessions.len(), news.gone), (0, vec![id]));
         assert_eq!(own.len(), 0);
+    }
+
+    #[test]
+    fn a_report_of_all_sessions_fits_one_message_whatever_data_nodes_say() {
+        let own = Own::new(1);
+        let long = "x".repeat(100_000);
+        let registered =
+            own.register(&Hello { address: long.clone(), version: long.clone(), ..hello("a") }, 0).unwrap();
+        let diagnostic = sluice_proto::model::Diagnostic { message: long.clone(), ..Default::default() };
+        let broken = |id: usize| Broken { api_id: format!("api{id:07}"), diagnostics: vec![diagnostic.clone(); 10] };
+        registered.applied(&Applied { broken: (0..1_000).map(broken).collect(), ..applied(1) });
+        registered.rejected(&long);
+        let report = own.report(Extent::All, 1);
+        let session = &report.sessions[0];
+        assert_eq!(session.broken.len(), limits::BROKEN_APIS_MAX, "the ids of all that fit the bound are told");
+        assert_eq!(session.broken[0].diagnostics.len(), DIAGNOSTICS_PER_API_MAX);
+        let whole = session.encoded_len() * limits::SESSIONS_MAX;
+        assert!(whole < limits::IMPORT_BYTES_MAX, "{whole}: as large as messages between control nodes may be");
     }
 
     #[test]
