@@ -31,6 +31,7 @@ mod secrets;
 mod services;
 #[cfg(test)]
 mod stale_tests;
+mod succession;
 #[cfg(test)]
 mod testing;
 

@@ -13,6 +13,7 @@ use crate::{
     call::leave_by,
     refused::{Reason, Refused},
     replica::{Applied, Leader, Replica},
+    succession::unless_replaced,
 };
 
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
@@ -85,7 +86,7 @@ async fn at<R: Replica>(
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
     let request = ProposeRequest { command: Some(command.clone()), timeout_ms };
-    match replica.propose_at(leader, request, deadline).await {
+    match unless_replaced(replica, leader, replica.propose_at(leader, request, deadline)).await {
         Ok(reply) if reply.not_leader => None,
         Ok(reply) => {
             let outcome = reply.outcome.unwrap_or_default();

@@ -23,6 +23,7 @@ use crate::{
     forward::frame,
     refused::{NOT_LEADER, Reason, Refused},
     replica::{Leader, PEER_MESSAGE_BYTES_MAX, Replica},
+    succession::unless_replaced,
 };
 
 /// A call without a deadline of its own looks for a leader for this long.
@@ -186,7 +187,7 @@ async fn carry<R: Replica>(
         timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         request_id: request_id.to_vec().into(),
     };
-    replica.forward(leader, request, deadline).await
+    unless_replaced(replica, leader, replica.forward(leader, request, deadline)).await
 }
 
 /// The answer for the caller; none when the call has to be tried again.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -38,11 +38,21 @@ struct Follower {
     leader: Arc<PeerCalls<MemoryReplica>>,
     state: MemoryReplica,
     refusals: Arc<AtomicUsize>,
+    /// A leader that takes the first call and never answers; by then another leads.
+    hanging: Option<u64>,
+    asked: Arc<AtomicBool>,
 }
 
 impl Follower {
     fn is_away(&self) -> bool {
         self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+
+    async fn hang(&self, leader: u64) {
+        if self.hanging == Some(leader) {
+            self.asked.store(true, Ordering::SeqCst);
+            std::future::pending().await
+        }
     }
 }
 
@@ -54,6 +64,11 @@ impl Replica for Follower {
     }
 
     fn leader(&self) -> Leader {
+        if let Some(hanging) = self.hanging
+            && !self.asked.load(Ordering::SeqCst)
+        {
+            return Leader::Other(hanging);
+        }
         if self.is_away() { Leader::Unknown } else { Leader::Other(1) }
     }
 
@@ -65,7 +80,8 @@ impl Replica for Follower {
         Ok(())
     }
 
-    async fn forward(&self, _: u64, request: ForwardRequest, _: Instant) -> Result<ForwardReply, Status> {
+    async fn forward(&self, leader: u64, request: ForwardRequest, _: Instant) -> Result<ForwardReply, Status> {
+        self.hang(leader).await;
         if self.is_away() {
             return Err(Status::unavailable("connection refused"));
         }
@@ -80,7 +96,8 @@ impl Replica for Follower {
         Ok(())
     }
 
-    async fn propose_at(&self, _: u64, request: ProposeRequest, _: Instant) -> Result<ProposeReply, Status> {
+    async fn propose_at(&self, leader: u64, request: ProposeRequest, _: Instant) -> Result<ProposeReply, Status> {
+        self.hang(leader).await;
         if self.is_away() {
             return Err(Status::unavailable("connection refused"));
         }
@@ -95,6 +112,8 @@ fn cluster(refusals: usize) -> (crate::admin::Admin<MemoryReplica>, Follower) {
         leader: Arc::new(calls),
         state: admin.replica.clone(),
         refusals: Arc::new(AtomicUsize::new(refusals)),
+        hanging: None,
+        asked: Arc::default(),
     };
     (admin, follower)
 }
@@ -143,6 +162,17 @@ async fn a_leader_that_is_away_is_asked_again_until_it_is_there() {
 }
 
 #[tokio::test]
+async fn a_leader_that_hangs_is_not_waited_for_once_another_leads() {
+    let (admin, follower) = cluster(0);
+    let follower = || Follower { hanging: Some(9), asked: Arc::default(), ..follower.clone() };
+    change(&follower(), "3600S", &new_api()).await.unwrap();
+    assert_eq!(admin.replica.log_index(), 2);
+    let deadline = Instant::now() + Duration::from_secs(3_600);
+    propose::anywhere(&follower(), propose::change(stamp(), Vec::new()), deadline).await.unwrap();
+    assert_eq!(admin.replica.log_index(), 3);
+}
+
+#[tokio::test]
 async fn without_a_leader_the_call_ends_with_its_deadline() {
     let (_, follower) = cluster(usize::MAX);
     let status = change(&follower, "100m", &new_api()).await.unwrap_err();
@@ -160,12 +190,15 @@ async fn a_refusal_of_the_leader_comes_back_with_its_details() {
     assert_eq!((details.code.as_str(), details.diagnostics[0].at.as_str()), ("invalid", "value"));
 }
 
+fn stamp() -> sluice_proto::raft::Stamp {
+    sluice_proto::raft::Stamp { actor: "ann".into(), ..Default::default() }
+}
+
 #[tokio::test]
 async fn a_command_of_a_follower_is_stamped_and_proposed_by_the_leader() {
     let (admin, follower) = cluster(3);
-    let stamp = sluice_proto::raft::Stamp { actor: "ann".into(), ..Default::default() };
     let deadline = Instant::now() + Duration::from_secs(5);
-    let committed = propose::anywhere(&follower, propose::change(stamp, Vec::new()), deadline).await.unwrap();
+    let committed = propose::anywhere(&follower, propose::change(stamp(), Vec::new()), deadline).await.unwrap();
     assert_eq!(committed.version, 2);
     assert!(admin.replica.view().stamp() > 0);
 }
