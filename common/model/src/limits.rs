@@ -102,6 +102,8 @@ pub const KEY_VALUE_CHARS_MAX: usize = 128;
 pub const KEY_IMPORT_ROWS: usize = 1_000;
 /// Bytes of an imported API description, decompressed.
 pub const IMPORT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Imports under way at once on one control node, of APIs and of keys: each holds its file and what it becomes in memory.
+pub const IMPORTS_MAX: usize = 4;
 /// Resources of an API. AWS: 300, by a quota that can be raised.
 pub const RESOURCES_MAX: usize = 200_000;
 /// Items of a page of a list, most.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use sluice_identity::roles::STALE_METADATA;
 use sluice_proto::model::Revision;
-use tokio_util::task::TaskTracker;
 use tonic::Response;
 
-use crate::{fleet::Sessions, plan::Tools, replica::Replica};
+use crate::{fleet::Sessions, imports::Imports, plan::Tools, replica::Replica};
 
 /// The services of one node: one value implements them all, so that each noun's file holds only its own.
 #[derive(Clone)]
@@ -15,8 +14,7 @@ pub(crate) struct Admin<R> {
     pub(crate) replica: R,
     pub(crate) tools: Arc<Tools>,
     pub(crate) sessions: Arc<dyn Sessions>,
-    /// Imports under way.
-    pub(crate) tasks: TaskTracker,
+    pub(crate) imports: Imports,
     pub(crate) about: Arc<About>,
 }
 

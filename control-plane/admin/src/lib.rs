@@ -16,6 +16,7 @@ mod files;
 mod fleet;
 mod forward;
 mod ids;
+mod imports;
 mod keys;
 mod member;
 mod nearest;

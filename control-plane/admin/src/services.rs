@@ -11,7 +11,6 @@ use sluice_rpc::{
     },
     raft::peer_server::PeerServer,
 };
-use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
     compiler::Compiler,
     fleet::Sessions,
     forward::{ForwardLayer, PeerCalls},
+    imports::Imports,
     plan::Tools,
     replica::{PEER_MESSAGE_BYTES_MAX, Replica},
     schema::Schema,
@@ -63,8 +63,8 @@ impl Services {
 
     /// Waits until imports under way have ended; new ones are still taken. Call it when the listener is closed.
     pub async fn drain(&self) {
-        self.admin.tasks.close();
-        self.admin.tasks.wait().await;
+        self.admin.imports.tasks.close();
+        self.admin.imports.tasks.wait().await;
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn admin<R: Replica>(replica: R, sessions: Arc<dyn Sessions>, setting
         compiler: Compiler::default(),
     };
     let about = About { node_id: settings.node_id, cluster_key: Some(settings.cluster_key) };
-    Admin { replica, tools: Arc::new(tools), sessions, tasks: TaskTracker::new(), about: Arc::new(about) }
+    Admin { replica, tools: Arc::new(tools), sessions, imports: Imports::default(), about: Arc::new(about) }
 }
 
 /// The services over any replica.

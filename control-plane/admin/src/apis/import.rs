@@ -24,6 +24,7 @@ use crate::{
     commit::{Done, How, Intent, OnRace, Place, Weight, barrier, commit},
     contents::{Contents, Owner, Parts, merged, settled},
     ids::Ids,
+    imports,
     plan::seconds,
     read,
     refused::{Reason, Refused},
@@ -64,6 +65,7 @@ pub(super) async fn import<R: Replica>(
     call: &Call,
     mut requests: impl Stream<Item = Result<ImportRequest, Status>> + Unpin,
     replies: &Replies,
+    place: imports::Place,
 ) -> Result<ImportReply, Refused> {
     let start = started(&mut requests).await?;
     let bytes = received(&mut requests, start.size, replies).await?;
@@ -73,7 +75,14 @@ pub(super) async fn import<R: Replica>(
     barrier(&admin.replica, call.deadline).await?;
     let (api_id, update) = target(admin, &start, &mut ids.clone())?;
     let size = bytes.len() as u64;
-    let reading = tokio::task::spawn_blocking(move || parse(bytes, start, api_id, update));
+    // Held by the thread too, which may outlive the call.
+    let reading = {
+        let place = place.clone();
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            parse(bytes, start, api_id, update)
+        })
+    };
     let parsed =
         reading.await.map_err(|error| Refused::new(Reason::Unavailable, format!("parsing ended: {error}")))??;
     tell(replies, "parsed", size, size).await;
@@ -82,6 +91,7 @@ pub(super) async fn import<R: Replica>(
     let plan = {
         let parsed = parsed.clone();
         move |view: View<R::Tables>, stamp: &Stamp, attempt| {
+            let _place = &place;
             let mut ids = ids.clone();
             // The first id was the API's.
             ids.api(|_| false);

@@ -24,10 +24,11 @@ impl<R: Replica> apis_server::Apis for Admin<R> {
     /// The import ends with its call: a caller who hangs up stops it at its next step, before the commit or after it.
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Result<Response<Self::ImportStream>, Status> {
         let call = Call::of_stream(&request);
+        let place = self.imports.admit()?;
         let (replies, answer) = mpsc::channel(REPLIES_MAX);
         let admin = self.clone();
-        self.tasks.spawn(async move {
-            let importing = import::import(&admin, &call, request.into_inner(), &replies);
+        self.imports.tasks.spawn(async move {
+            let importing = import::import(&admin, &call, request.into_inner(), &replies, place);
             // A caller that is gone does not wait for the answer.
             let last = tokio::select! {
                 // Not cancel safe, and need not be: what was uploaded is trimmed, what was committed stays.

@@ -43,7 +43,7 @@ async fn run(admin: &Admin, start: ImportStart, file: &[u8]) -> Result<(ImportRe
         .collect();
     let (replies, mut received) = mpsc::channel(64);
     let call = Call::of(&Request::new(()));
-    let last = import(admin, &call, stream::iter(messages), &replies).await?;
+    let last = import(admin, &call, stream::iter(messages), &replies, admin.imports.admit().unwrap()).await?;
     drop(replies);
     let mut phases = Vec::new();
     while let Some(Ok(ImportReply { kind: Some(import_reply::Kind::Progress(progress)) })) = received.recv().await {

@@ -24,6 +24,7 @@ use crate::{
     call::Call,
     commit::{Done, How, OnRace, Place, Weight, commit, derived_id},
     ids::Ids,
+    imports,
     keys::{
         batch::{self, Told},
         csv::{self, KeyRow},
@@ -43,11 +44,19 @@ pub(super) async fn import<R: Replica>(
     call: &Call,
     mut requests: impl Stream<Item = Result<ImportCsvRequest, Status>> + Unpin,
     replies: &Replies,
+    place: imports::Place,
 ) -> Result<ImportCsvReply, Refused> {
     let start = started(&mut requests).await?;
     let bytes = received(&mut requests).await?;
     let request = call.request_id_of(&start.request_id, blake3::hash(&bytes).as_bytes())?;
-    let reading = tokio::task::spawn_blocking(move || csv::read(&bytes));
+    // Held by the thread too, which may outlive the call.
+    let reading = {
+        let place = place.clone();
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            csv::read(&bytes)
+        })
+    };
     let read =
         reading.await.map_err(|error| Refused::new(Reason::Unavailable, format!("reading ended: {error}")))??;
     let mut result = ImportCsvResult::default();

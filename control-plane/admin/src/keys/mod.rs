@@ -27,10 +27,11 @@ impl<R: Replica> keys_server::Keys for Admin<R> {
         request: Request<Streaming<ImportCsvRequest>>,
     ) -> Result<Response<Self::ImportCsvStream>, Status> {
         let call = Call::of_stream(&request);
+        let place = self.imports.admit()?;
         let (replies, answer) = mpsc::channel(REPLIES_MAX);
         let admin = self.clone();
-        self.tasks.spawn(async move {
-            let importing = import::import(&admin, &call, request.into_inner(), &replies);
+        self.imports.tasks.spawn(async move {
+            let importing = import::import(&admin, &call, request.into_inner(), &replies, place);
             let last = tokio::select! {
                 // Not cancel safe, and need not be: what was committed stays, and is found again by a resumed import.
                 result = importing => result.map_err(Status::from),

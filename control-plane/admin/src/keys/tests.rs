@@ -27,7 +27,8 @@ async fn run(admin: &Admin, request_id: &[u8], text: &str) -> Result<ImportCsvRe
         .collect();
     let (replies, mut received) = mpsc::channel(64);
     let drained = tokio::spawn(async move { while received.recv().await.is_some() {} });
-    let last = import(admin, &Call::of(&Request::new(())), stream::iter(messages), &replies).await;
+    let place = admin.imports.admit().unwrap();
+    let last = import(admin, &Call::of(&Request::new(())), stream::iter(messages), &replies, place).await;
     drop(replies);
     drained.await.unwrap();
     match last?.kind {
