@@ -7,35 +7,11 @@
 mod fixture;
 mod rig;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 
+use rig::script::{Then, hasty};
 use rig::{Backend, Client, blocking, field, frames, get, node, settings};
-
-/// A backend that says `answer` to each head, reads nothing more, and then keeps its connection or closes it.
-fn hasty(answer: &'static str, then: Then) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let mut kept = Vec::new();
-        for mut socket in listener.incoming().map_while(Result::ok) {
-            let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            let _ = socket.write_all(answer.as_bytes());
-            match then {
-                Then::Keeps => kept.push(socket),
-                Then::Closes => drop(socket),
-            }
-        }
-    });
-    address
-}
-
-#[derive(Clone, Copy)]
-enum Then {
-    Keeps,
-    Closes,
-}
 
 /// Begins an upload of which only the first bytes are sent.
 fn begin_upload(client: &mut Client, length: usize) {

@@ -147,6 +147,11 @@ fn good() -> Vec<Case> {
             Ok((200, "", Kept)),
         ),
         case(
+            "RFC 9110, 15.2: an unknown one is as 100, whatever framing it claims",
+            "HTTP/1.1 199 x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+            Ok((200, "hi", Kept)),
+        ),
+        case(
             "RFC 9112, 9.3: close",
             "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
             Ok((200, "hi", Closed)),

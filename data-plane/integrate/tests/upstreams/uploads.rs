@@ -88,6 +88,29 @@ fn a_body_streams_as_it_comes() {
 }
 
 #[test]
+fn trailers_of_a_request_end_here() {
+    on_a_core(async {
+        let backend = Backend::start().await;
+        let (upstreams, proxy) = (upstreams(), proxy(backend.port));
+        let (incoming, mut client) = client_body("transfer-encoding: chunked\r\ntrailer: x-sum").await;
+        client.write_all(b"3\r\nabc\r\n0\r\nX-Sum: 7\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+        let serve = async {
+            let mut peer = backend.accept().await;
+            peer.head().await;
+            let whole = b"3\r\nabc\r\n0\r\n\r\n";
+            assert_eq!(peer.bytes(whole.len()).await, whole, "RFC 9110, 6.5.1: they may be discarded");
+            peer.send(OK).await;
+            peer
+        };
+        let body = RequestBody::stream(incoming, 10, None).unwrap();
+        let (answer, mut peer) = tokio::join!(call(&upstreams, &proxy, Method::POST, body), serve);
+        assert_eq!(text(answer).await, hi());
+        drop(upstreams);
+        assert_eq!(peer.closed().await, b"", "nothing followed");
+    });
+}
+
+#[test]
 fn fields_of_framing_and_expectations_are_the_gateways_own() {
     on_a_core(async {
         let backend = Backend::start().await;

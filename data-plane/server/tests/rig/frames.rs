@@ -12,6 +12,20 @@ const SETTINGS: u8 = 4;
 pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// `:method` as RFC 7541, appendix A, numbers it.
+const GET: u8 = 0x82;
+const POST: u8 = 0x83;
+
+/// The header block of a request; there 6 is `:scheme: http`, and 1 and 4 name `:authority` and `:path`.
+fn block(method: u8, authority: &str, path: &str) -> Vec<u8> {
+    let mut block = vec![method, 0x86];
+    for (index, value) in [(1, authority), (4, path)] {
+        block.extend_from_slice(&[index, u8::try_from(value.len()).unwrap()]);
+        block.extend_from_slice(value.as_bytes());
+    }
+    block
+}
+
 /// One frame.
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -43,14 +57,29 @@ impl Wire {
 
     /// Begins a POST on stream 1 whose body goes on.
     pub(crate) fn begin_post(&mut self, authority: &str, path: &str) {
-        // RFC 7541, appendix A: 3 is `:method: POST`, 6 is `:scheme: http`; 1 and 4 name `:authority` and `:path`.
-        let mut block = vec![0x83, 0x86];
-        for (index, value) in [(1, authority), (4, path)] {
-            block.extend_from_slice(&[index, u8::try_from(value.len()).unwrap()]);
-            block.extend_from_slice(value.as_bytes());
-        }
-        self.send(HEADERS, END_HEADERS, 1, &block);
+        self.send(HEADERS, END_HEADERS, 1, &block(POST, authority, path));
         self.send(DATA, 0, 1, b"four");
+    }
+
+    /// Sends a GET on stream 1.
+    pub(crate) fn get(&mut self, authority: &str, path: &str) {
+        self.send(HEADERS, END_HEADERS | END_STREAM, 1, &block(GET, authority, path));
+    }
+
+    /// Reads to the end of stream 1: how many header blocks it had, and its body.
+    pub(crate) fn answer(&mut self) -> (usize, Vec<u8>) {
+        let (mut blocks, mut body) = (0, Vec::new());
+        loop {
+            let frame = self.next();
+            match frame.kind {
+                HEADERS => blocks += 1,
+                DATA => body.extend_from_slice(&frame.payload),
+                _ => continue,
+            }
+            if frame.flags & END_STREAM != 0 {
+                return (blocks, body);
+            }
+        }
     }
 
     pub(crate) fn next(&mut self) -> Frame {

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses its own part of it")]
 
 pub(crate) mod frames;
+pub(crate) mod script;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
