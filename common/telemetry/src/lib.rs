@@ -4,6 +4,7 @@
 //! process; handles are registered at assembly, so that counting is one atomic. Absent: the HTTP endpoint (the server's),
 //! traces, sketches, and the macros of the `metrics` crate, which would count process-wide.
 
+pub mod bound;
 pub mod field;
 pub mod metric;
 mod recorder;

@@ -41,6 +41,9 @@ pub const BUILD: Metric = metric("sluice_build", Unit::Count, "constant 1 labell
 /// The number of the configuration: held by a control node, served by a data node.
 pub const REVISION_NUMBER: Metric =
     metric("sluice_revision_number", Unit::Count, "number of the configuration this node holds", &[]);
+/// Bounds of the node that were hit.
+pub const BOUNDS_HIT: Metric =
+    metric("sluice_bounds_hit_total", Unit::Count, "times that something met a bound of this node", &[KIND]);
 
 // ---- control plane ----
 
@@ -135,6 +138,7 @@ pub const FOLLOW_CONNECTED: Metric =
 
 /// Counters of all nodes.
 pub const COUNTERS: &[Metric] = &[
+    BOUNDS_HIT,
     SYNC_SENT_BYTES,
     SYNC_SENT,
     ADMIN_CALLS,

@@ -19,6 +19,8 @@ pub(crate) struct Timing {
     pub(crate) busy_silence_max: Duration,
     /// For a data node to read one message.
     pub(crate) send_max: Duration,
+    /// A delta is kept so long for data nodes that come to the same number a little later.
+    pub(crate) delta_kept: Duration,
     /// Between whole snapshots that one data node asks for.
     pub(crate) resync_every: Duration,
     /// Between reports to the leader when nothing happens.
@@ -50,6 +52,7 @@ impl Timing {
         silence_max: Duration::from_secs(10),
         busy_silence_max: Duration::from_secs(60),
         send_max: Duration::from_secs(30),
+        delta_kept: Duration::from_secs(10),
         resync_every: Duration::from_secs(1),
         report_every: Duration::from_secs(1),
         report_max: Duration::from_secs(2),

@@ -9,7 +9,7 @@ use super::{
     cluster::*,
     invariants::{self, Copy, digest_of, visible},
 };
-use crate::{Delta, Draft, MemoryTables, View, apply, apply::Bounds, apply_encoded, keys, rows};
+use crate::{Draft, MemoryTables, View, apply, apply::Bounds, apply_encoded, keys, rows};
 
 const BOUNDS: Bounds = Bounds { changes_max: 24, change_key_bytes_max: 700, requests_max: 12, part_bytes_max: 4_000 };
 
@@ -158,7 +158,7 @@ fn without_bookkeeping(tables: &MemoryTables) -> (BTreeMap<Vec<u8>, Vec<u8>>, Pr
     (rows, progress)
 }
 
-fn take_delta(copy: &mut Copy, delta: Delta) {
+fn take_delta(copy: &mut Copy, delta: Whole) {
     for gone in delta.tombstones {
         copy.remove(&(gone.table, gone.key));
     }
@@ -176,14 +176,14 @@ proptest! {
         let now = visible(&cluster.tables);
         let trimmed = cluster.view().trimmed_through();
         for (number, mut copy) in history {
-            let delta = cluster.view().delta(number);
+            let delta = cluster.delta(number);
             prop_assert_eq!(delta.is_some(), number >= trimmed);
             let Some(delta) = delta else { continue };
             prop_assert_eq!(delta.digest, digest_of(&now));
             take_delta(&mut copy, delta);
             prop_assert_eq!(&copy, &now, "from {}", number);
         }
-        prop_assert!(cluster.view().delta(cluster.view().number() + 1).is_none());
+        prop_assert!(cluster.delta(cluster.view().number() + 1).is_none());
         let progress = rows::progress(&cluster.tables);
         prop_assert!(progress.changes <= BOUNDS.changes_max);
         prop_assert!(progress.change_key_bytes <= BOUNDS.change_key_bytes_max);

@@ -34,7 +34,7 @@ fn a_changed_method_sends_its_part_its_row_and_what_points_there() {
     let mut cluster = Cluster::founded().with_served_api();
     let before = cluster.view().number();
     cluster.done(vec![put(Table::Method, &["a1", "r1", "GET"], b"method 2"), deploy("a1", "d2", Some("prod"))]);
-    let delta = cluster.view().delta(before).unwrap();
+    let delta = cluster.delta(before).unwrap();
     let mut tables: Vec<Table> = delta.rows.iter().map(|row| row.table).collect();
     tables.sort();
     assert_eq!(tables, [Table::Stage, Table::Deployment, Table::Part, Table::Content]);
@@ -290,8 +290,8 @@ fn a_row_that_comes_back_leaves_no_tombstone() {
     let mut cluster = Cluster::founded();
     cluster.done(vec![plan("p1", &[])]);
     cluster.done(vec![delete(Table::Plan, &["p1"])]);
-    assert_eq!(cluster.view().delta(1).unwrap().tombstones.len(), 1);
+    assert_eq!(cluster.delta(1).unwrap().tombstones.len(), 1);
     cluster.done(vec![plan("p1", &[])]);
-    let delta = cluster.view().delta(1).unwrap();
+    let delta = cluster.delta(1).unwrap();
     assert_eq!((delta.tombstones.len(), delta.rows.len(), delta.to), (0, 1, 3));
 }

@@ -117,6 +117,6 @@ fn deltas_reach_as_far_back_as_the_bound() {
         cluster.done(vec![plan(&format!("p{number}"), &[])]);
     }
     assert_eq!(cluster.view().trimmed_through(), 20);
-    assert!(cluster.view().delta(19).is_none());
-    assert_eq!(cluster.view().delta(20).unwrap().rows.len(), 10);
+    assert!(cluster.delta(19).is_none());
+    assert_eq!(cluster.delta(20).unwrap().rows.len(), 10);
 }

@@ -36,43 +36,52 @@ pub struct Gone {
     pub number: u64,
 }
 
-/// Everything that changed after one number, up to another.
+/// One row of a delta.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delta {
+pub enum Changed {
+    /// It came, or has another value.
+    Row(VisibleRow),
+    /// It went.
+    Gone(Gone),
+}
+
+/// Everything that changed after one number, up to another. Rows are read as they are asked for: how much it is shows
+/// only then, and whoever finds it too much stops.
+pub struct Delta<'a> {
     /// What its reader holds.
     pub from: u64,
     /// What its reader holds after it.
     pub to: u64,
-    /// Rows that came or changed, in the order of their numbers.
-    pub rows: Vec<VisibleRow>,
-    /// Rows that went.
-    pub tombstones: Vec<Gone>,
     /// The digest of all visible rows at `to`.
     pub digest: StateDigest,
+    /// What changed, in the order of numbers.
+    pub changes: Box<dyn Iterator<Item = Changed> + 'a>,
+}
+
+impl std::fmt::Debug for Delta<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Delta").field("from", &self.from).field("to", &self.to).finish_non_exhaustive()
+    }
 }
 
 impl<T: Tables> View<T> {
     /// What changed after `from`; `None` when that was trimmed, or lies ahead of this state.
-    pub fn delta(&self, from: u64) -> Option<Delta> {
+    pub fn delta(&self, from: u64) -> Option<Delta<'_>> {
         let progress = rows::progress(&self.0);
         if from < progress.trimmed_through || from > progress.number {
             return None;
         }
-        let digest = rows::digest(&progress);
-        let mut delta = Delta { from, to: progress.number, rows: Vec::new(), tombstones: Vec::new(), digest };
-        if from == progress.number {
-            return Some(delta);
-        }
-        for (key, value) in self.0.scan(&keys::changes_from(from + 1), &keys::changes_end()) {
-            let Some((number, id)) = keys::change_of(&key) else { continue };
+        let found = self.0.scan(&keys::changes_from(from.saturating_add(1)), &keys::changes_end());
+        let changes = found.filter_map(|(key, value)| {
+            let (number, id) = keys::change_of(&key)?;
             if value == GONE {
-                delta.tombstones.push(Gone { table: id.table, key: id.key, number });
-            } else {
-                let row = rows::stored(&self.0, &id).expect("a live entry of the index of changes has its row");
-                delta.rows.push(VisibleRow { table: id.table, key: id.key, number, value: row.document });
+                return Some(Changed::Gone(Gone { table: id.table, key: id.key, number }));
             }
-        }
-        Some(delta)
+            let row = rows::stored(&self.0, &id).expect("a live entry of the index of changes has its row");
+            Some(Changed::Row(VisibleRow { table: id.table, key: id.key, number, value: row.document }))
+        });
+        let digest = rows::digest(&progress);
+        Some(Delta { from, to: progress.number, digest, changes: Box::new(changes) })
     }
 
     /// Every row that data nodes see: content, parts and deployments before the stages that lead to them.

@@ -1,10 +1,21 @@
 //! The service `Sync`: one stream per data node.
+//!
+//! What streams cost in memory, rows as encoded; their places in a message cost 80 bytes a row beside that:
+//! - each stream: `OUTGOING_MAX` messages that wait to be read and the one being written to its connection, each a chunk
+//!   of `STREAM_CHUNK_BYTES_MAX` or one row of at most `STREAM_MESSAGE_BYTES_MAX`; one data node that does not read costs
+//!   that much for `send_max`, then its stream ends;
+//! - all streams that stand at one number: the delta to the newest, once, of at most `DELTA_BYTES_MAX`;
+//! - all deltas of a node: `DELTAS_BYTES_MAX`, and one chunk for each that a stream is sending;
+//! - all snapshots: `SNAPSHOTS_MAX` times the chunk that is filled, the one that is read ahead and the one in hand.
+//!
+//! A data node for which there is no room in this is sent a snapshot when it is its turn; nothing else waits for it.
 
 mod deltas;
 mod gate;
 mod greeting;
 mod session;
 mod snapshot;
+mod spans;
 
 use std::sync::Arc;
 
@@ -12,13 +23,15 @@ use sluice_identity::{Peer, Role, Sealer};
 use sluice_proto::sync::{FromControl, FromData};
 use sluice_raft::Raft;
 use sluice_rpc::sync::sync_server;
-use sluice_telemetry::{Counter, Gauge, Metrics, metric};
+use sluice_telemetry::{Counter, Gauge, Metrics, bound, metric};
 use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument as _, Span};
 
-use self::deltas::Deltas;
+#[cfg(test)]
+pub(crate) use self::deltas::{DeltaMessages, Due};
+pub(crate) use self::deltas::{Deltas, Room};
 pub(crate) use self::gate::{Gate, open_gate};
 pub(crate) use self::session::Caller;
 use crate::{fleet::Fleet, source::Source};
@@ -49,6 +62,10 @@ struct Meters {
     sent_snapshots: Counter,
     delta_bytes: Counter,
     snapshot_bytes: Counter,
+    /// Bounds that were hit.
+    crowded: Counter,
+    waited: Counter,
+    unread: Counter,
 }
 
 impl<S: Source> std::fmt::Debug for SyncServer<S> {
@@ -67,12 +84,15 @@ impl<S: Source> SyncServer<S> {
             sent_snapshots: metrics.counter(&metric::SYNC_SENT, &["snapshot"]),
             delta_bytes: metrics.counter(&metric::SYNC_SENT_BYTES, &["delta"]),
             snapshot_bytes: metrics.counter(&metric::SYNC_SENT_BYTES, &["snapshot"]),
+            crowded: metrics.counter(&metric::BOUNDS_HIT, &[bound::SESSIONS]),
+            waited: metrics.counter(&metric::BOUNDS_HIT, &[bound::SNAPSHOTS]),
+            unread: metrics.counter(&metric::BOUNDS_HIT, &[bound::SESSION_SEND_TIME]),
         };
         let shared = Shared {
             fleet: fleet.for_task(),
             sealer,
             lookup_key: OnceCell::new(),
-            deltas: Deltas::default(),
+            deltas: Deltas::new(Room::PRODUCT, metrics.counter(&metric::BOUNDS_HIT, &[bound::DELTA_BYTES])),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)),
             meters,
         };

@@ -9,7 +9,7 @@ use prost::Message;
 use sluice_model::Revision;
 use sluice_proto::sync::{Applied, Beat, Behind, FromControl, FromData, Welcome, from_control, from_data};
 use tokio::{
-    sync::{SemaphorePermit, mpsc, watch},
+    sync::{mpsc, watch},
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_stream::{Stream, StreamExt};
@@ -86,7 +86,8 @@ where
         return Ended::Left;
     }
     let Some(registered) = inner.own.register(&hello, wall_ms()) else {
-        return Ended::Refused(Status::resource_exhausted("too many data nodes stream from this control node"));
+        shared.meters.crowded.increment(1);
+        return Ended::Refused(Status::resource_exhausted("as many data nodes stream from this control node as it takes; try another"));
     };
     shared.meters.sessions.set(inner.own.len() as f64);
     let mut beats = interval(inner.timing.beat_every);
@@ -130,7 +131,7 @@ struct Session<'a, S: Source, I> {
     resync_from: Instant,
 }
 
-impl<'a, S, I> Session<'a, S, I>
+impl<S, I> Session<'_, S, I>
 where
     S: Source,
     I: Stream<Item = Result<FromData, Status>> + Send + Unpin,
@@ -198,8 +199,8 @@ where
     async fn push(&mut self) -> Result<(), Ended> {
         // Seen before it is read: what comes later wakes again.
         self.revisions.borrow_and_update();
-        let source = &self.shared.fleet.inner.source;
-        match self.shared.deltas.due(source, self.held.as_ref()).await? {
+        let (shared, held) = (self.shared, self.held.clone());
+        match self.meanwhile(shared.deltas.due(&shared.fleet.inner.source, held.as_ref())).await?? {
             Due::Nothing => {
                 self.is_unsure = false;
                 Ok(())
@@ -209,6 +210,7 @@ where
                     self.send(message.clone()).await?;
                 }
                 self.in_flight = Some(delta.to.clone());
+                self.heard = Instant::now();
                 self.shared.meters.sent_deltas.increment(1);
                 self.shared.meters.delta_bytes.increment(delta.bytes);
                 Ok(())
@@ -222,7 +224,12 @@ where
     }
 
     async fn snapshot(&mut self) -> Result<(), Ended> {
-        let permit = self.turn().await?;
+        let shared = self.shared;
+        if shared.snapshots.available_permits() == 0 {
+            shared.meters.waited.increment(1);
+        }
+        let permit = self.meanwhile(shared.snapshots.acquire()).await?;
+        let permit = permit.map_err(|_| Status::unavailable("this control node stops; try another"))?;
         let mut reading = snapshot::read(&self.shared.fleet.inner.source).await;
         let mut bytes = 0;
         let mut ended = false;
@@ -242,16 +249,14 @@ where
         Ok(())
     }
 
-    /// Waits for its turn to be sent a snapshot, and beats meanwhile: a data node that hears nothing goes elsewhere, and
-    /// waits there from the beginning.
-    async fn turn(&mut self) -> Result<SemaphorePermit<'a>, Ended> {
-        let mut turn = pin!(self.shared.snapshots.acquire());
+    /// Waits for something that others may hold up, and beats meanwhile: a data node that hears nothing goes elsewhere,
+    /// and waits there from the beginning.
+    async fn meanwhile<T>(&mut self, awaited: impl Future<Output = T>) -> Result<T, Ended> {
+        let mut awaited = pin!(awaited);
         loop {
-            // Cancel-safe: the place in the queue is kept, an interval keeps its tick.
+            // Cancel-safe: what is awaited goes on, an interval keeps its tick.
             tokio::select! {
-                permit = &mut turn => {
-                    return permit.map_err(|_| Status::unavailable("this control node stops; try another").into());
-                }
+                done = &mut awaited => return Ok(done),
                 _ = self.beats.tick() => self.beat().await?,
             }
         }
@@ -303,6 +308,7 @@ where
     }
 
     async fn beat(&mut self) -> Result<(), Ended> {
+        self.shared.deltas.forget_built(self.shared.fleet.inner.timing.delta_kept);
         let beat = {
             let view = self.shared.fleet.inner.source.view();
             Beat { revision: Some(view.revision().into()), digest: view.digest().to_bytes().to_vec().into() }
@@ -318,7 +324,10 @@ where
         match timeout(self.shared.fleet.inner.timing.send_max, self.out.send(Ok(message))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Left),
-            Err(_) => Err(Status::deadline_exceeded("the data node does not read").into()),
+            Err(_) => {
+                self.shared.meters.unread.increment(1);
+                Err(Status::deadline_exceeded("the data node does not read").into())
+            }
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) fleets: Vec<Fleet<Node>>,
     pub(crate) servers: Vec<SyncServer<Node>>,
+    /// What all of them have counted.
+    pub(crate) metrics: Metrics,
     index: u64,
 }
 
@@ -92,9 +94,9 @@ impl Cluster {
             network.fleets.lock().unwrap().insert(fleet.inner.source.raft_id(), fleet.clone());
         }
         let sealer = Sealer::new(&founding.cluster_key);
-        let servers =
-            fleets.iter().map(|fleet| SyncServer::new(fleet.clone(), sealer.clone(), &Metrics::new())).collect();
-        let mut cluster = Self { nodes, fleets, servers, index: 0 };
+        let metrics = Metrics::new();
+        let servers = fleets.iter().map(|fleet| SyncServer::new(fleet.clone(), sealer.clone(), &metrics)).collect();
+        let mut cluster = Self { nodes, fleets, servers, metrics, index: 0 };
         cluster.apply(command::Kind::FoundCluster(founding.command));
         cluster
     }

@@ -1,4 +1,5 @@
 //! The stream and the fleet over control nodes in memory.
 
+mod deltas;
 mod fleet;
 mod stream;

@@ -87,6 +87,24 @@ async fn large_changes_come_in_chunks_that_are_swapped_in_together() {
 }
 
 #[tokio::test]
+async fn a_change_too_large_for_a_delta_comes_as_a_snapshot_in_chunks() {
+    let mut cluster = Cluster::start(1, quick());
+    let mut node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    cluster.change("first");
+    node.moved().await;
+    let rows = limits::DELTA_BYTES_MAX / (limits::STREAM_CHUNK_BYTES_MAX / 2);
+    for id in 0..rows {
+        cluster.apply(plan(&format!("p{id}"), &vec![7; limits::STREAM_CHUNK_BYTES_MAX / 2]));
+    }
+    node.applied().await;
+    assert!(matches!(node.moved().await, Moved::BySnapshot { messages } if messages > 16));
+    assert_eq!((node.rows.len(), node.number()), (rows + 1, rows as u64 + 1));
+    node.applied().await;
+    cluster.change("next");
+    assert_eq!(node.moved().await, Moved::ByDelta { messages: 1 });
+}
+
+#[tokio::test]
 async fn a_snapshot_is_of_one_moment_whatever_is_committed_while_it_is_sent() {
     let mut cluster = Cluster::start(1, quick());
     for id in 0..12 {
@@ -128,6 +146,8 @@ async fn a_node_that_waits_for_its_turn_hears_beats() {
     for _ in 0..3 {
         assert!(waits.beaten().await);
     }
+    let counted = cluster.metrics.render();
+    assert!(counted.contains("sluice_bounds_hit_total{kind=\"snapshots\"} 1"), "{counted}");
     drop(slow);
     assert!(matches!(waits.moved().await, Moved::BySnapshot { .. }));
 }
