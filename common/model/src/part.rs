@@ -42,8 +42,7 @@ pub fn key_len(table: Table) -> Option<usize> {
         | Table::RestApi
         | Table::ApiKey
         | Table::Node
-        | Table::JoinToken
-        | Table::Session => Some(1),
+        | Table::JoinToken => Some(1),
         Table::Stage
         | Table::Deployment
         | Table::Resource

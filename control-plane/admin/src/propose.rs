@@ -144,7 +144,6 @@ fn stamp_of(command: &mut Command) -> Option<&mut Stamp> {
     match command.kind.as_mut()? {
         Kind::Change(command) => command.stamp.as_mut(),
         Kind::UploadContent(command) => command.stamp.as_mut(),
-        Kind::RegisterSession(command) => command.stamp.as_mut(),
         Kind::RaiseLevel(command) => command.stamp.as_mut(),
         Kind::Trim(command) => command.stamp.as_mut(),
         Kind::FoundCluster(command) => command.stamp.as_mut(),

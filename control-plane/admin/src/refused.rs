@@ -248,7 +248,7 @@ pub(crate) fn row_in_words(row: &RowRef) -> String {
         Table::JoinToken => "join token",
         Table::Part => "part",
         Table::Content => "content",
-        Table::KeyView | Table::Domain | Table::Setting | Table::Session | Table::Unspecified => "row",
+        Table::KeyView | Table::Domain | Table::Setting | Table::Unspecified => "row",
     };
     match row.key.as_slice() {
         [] => noun.to_owned(),

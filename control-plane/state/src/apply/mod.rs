@@ -134,7 +134,6 @@ fn stamp_of(command: &Command) -> Flow<&Stamp> {
     let stamp = match &command.kind {
         Some(Kind::Change(command)) => &command.stamp,
         Some(Kind::UploadContent(command)) => &command.stamp,
-        Some(Kind::RegisterSession(command)) => &command.stamp,
         Some(Kind::RaiseLevel(command)) => &command.stamp,
         Some(Kind::Trim(command)) => &command.stamp,
         Some(Kind::FoundCluster(command)) => &command.stamp,
@@ -162,7 +161,6 @@ fn execute<T: Tables>(run: &mut Run<'_, '_, T>, command: &Command) -> Flow {
     match &command.kind {
         Some(Kind::Change(command)) => run.change(command),
         Some(Kind::UploadContent(command)) => run.upload(command),
-        Some(Kind::RegisterSession(command)) => run.register_session(command),
         Some(Kind::RaiseLevel(command)) => run.raise_level(command),
         Some(Kind::Trim(_)) => {
             run.trim();

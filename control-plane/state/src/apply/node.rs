@@ -1,7 +1,7 @@
-//! Nodes, the tokens that admit them, and their sessions.
+//! Nodes and the tokens that admit them.
 
 use prost::Message;
-use sluice_proto::raft::{JoinToken, Node, RegisterSession, RowRef, StoredRow, Table, UseJoinToken, rejected::Code};
+use sluice_proto::raft::{JoinToken, Node, RowRef, StoredRow, Table, UseJoinToken, rejected::Code};
 
 use super::{
     refusal::{Flow, invalid, not_found, refuse_row},
@@ -81,13 +81,6 @@ impl<T: Tables> Run<'_, '_, T> {
         self.put_node(used.node.as_ref())?;
         self.remove_row(&id, current);
         Ok(())
-    }
-
-    pub(super) fn register_session(&mut self, session: &RegisterSession) -> Flow {
-        let id = named(Table::Session, &session.node_id)?;
-        // The stamp stays in the log; what is stored is who the node is now.
-        let stored = RegisterSession { stamp: None, ..session.clone() };
-        self.write_row(&id, StoredRow { document: stored.encode_to_vec().into(), ..StoredRow::default() })
     }
 }
 

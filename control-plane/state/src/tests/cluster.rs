@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 use sluice_model::{
-    Digest,
+    Digest, StateDigest,
     part::{build_parts, entry},
 };
 use sluice_proto::raft::{
@@ -14,7 +14,7 @@ use sluice_proto::raft::{
 
 use super::invariants;
 use crate::{
-    Draft, MemoryTables, View,
+    Changed, Draft, Gone, MemoryTables, View, VisibleRow,
     apply::{Bounds, apply_within},
 };
 
@@ -82,6 +82,29 @@ impl Cluster {
     }
 }
 
+/// A delta, read whole.
+pub(super) struct Whole {
+    pub(super) to: u64,
+    pub(super) digest: StateDigest,
+    pub(super) rows: Vec<VisibleRow>,
+    pub(super) tombstones: Vec<Gone>,
+}
+
+impl Cluster {
+    pub(super) fn delta(&self, from: u64) -> Option<Whole> {
+        let view = self.view();
+        let delta = view.delta(from)?;
+        let mut whole = Whole { to: delta.to, digest: delta.digest, rows: Vec::new(), tombstones: Vec::new() };
+        for changed in delta.changes {
+            match changed {
+                Changed::Row(row) => whole.rows.push(row),
+                Changed::Gone(gone) => whole.tombstones.push(gone),
+            }
+        }
+        Some(whole)
+    }
+}
+
 pub(super) fn done(outcome: Outcome) -> Done {
     match outcome.kind {
         Some(outcome::Kind::Done(done)) => done,
@@ -123,7 +146,6 @@ pub(super) fn stamped(mut kind: command::Kind, time_ms: u64, request: Option<Req
     match &mut kind {
         command::Kind::Change(command) => command.stamp = stamp,
         command::Kind::UploadContent(command) => command.stamp = stamp,
-        command::Kind::RegisterSession(command) => command.stamp = stamp,
         command::Kind::RaiseLevel(command) => command.stamp = stamp,
         command::Kind::Trim(command) => command.stamp = stamp,
         command::Kind::FoundCluster(command) => command.stamp = stamp,

@@ -11,11 +11,9 @@ use sluice_model::{
     Digest, Revision, StateDigest,
     part::{self, is_entry_table},
 };
-use sluice_proto::raft::{
-    ApiRow, ClusterRow, DeploymentRow, JoinToken, Node, Part, RegisterSession, RequestRow, StoredRow, Table,
-};
+use sluice_proto::raft::{ApiRow, ClusterRow, DeploymentRow, JoinToken, Node, Part, RequestRow, StoredRow, Table};
 
-pub use delta::{Delta, Gone, VisibleRow};
+pub use delta::{Changed, Delta, Gone, VisibleRow};
 pub use list::{EntryPage, Page};
 
 use crate::{
@@ -162,11 +160,6 @@ impl<T: Tables> View<T> {
     /// The join tokens that are not used up, by id.
     pub fn join_tokens(&self) -> Vec<JoinToken> {
         self.documents(Table::JoinToken)
-    }
-
-    /// The registered sessions of data nodes, by node.
-    pub fn sessions(&self) -> Vec<RegisterSession> {
-        self.documents(Table::Session)
     }
 
     fn documents<M: prost::Message + Default>(&self, table: Table) -> Vec<M> {
