@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use sluice_compile::{Broken, Changed, Snapshot, compile};
 use sluice_model::{Revision, StateDigest, limits};
 use sluice_proto::sync::{self, Delta, Row};
-use sluice_telemetry::{Gauge, Histogram, Metrics, metric};
+use sluice_telemetry::{Counter, Gauge, Histogram, Metrics, bound, metric};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout},
@@ -69,6 +69,8 @@ pub(crate) struct Gauges {
     revision: Gauge,
     broken: Gauge,
     compile_seconds: Histogram,
+    /// Changes that the last-good copy had no room for.
+    disk_full: Counter,
 }
 
 impl Gauges {
@@ -77,6 +79,7 @@ impl Gauges {
             revision: metrics.gauge(&metric::REVISION_NUMBER, &[]),
             broken: metrics.gauge(&metric::APIS_BROKEN, &[]),
             compile_seconds: metrics.histogram(&metric::COMPILE_SECONDS, &[]),
+            disk_full: metrics.counter(&metric::BOUNDS_HIT, &[bound::DISK_QUEUE]),
         }
     }
 }
@@ -109,7 +112,7 @@ impl Compiler {
             Some(Loaded { facts, holding, base_bytes }) => (holding, Some(facts), Start::Base(base_bytes)),
             None => (Holding::empty(&cluster_id), None, Start::Nothing),
         };
-        let disk = Disk::start(copy, start)?;
+        let disk = Disk::start(copy, start, gauges.disk_full.clone())?;
         let publisher = Publisher::new(cell);
         let mut compiler = Self { holding, facts, cluster_id, snapshot: None, publisher, disk, held, gauges };
         compiler.swap(Changed::All);

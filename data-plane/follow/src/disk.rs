@@ -17,6 +17,7 @@ use std::{
 
 use prost::Message;
 use sluice_proto::sync::Delta;
+use sluice_telemetry::Counter;
 use tracing::{error, warn};
 
 use crate::{
@@ -49,6 +50,7 @@ pub(crate) struct Disk {
     wants_base: Arc<AtomicBool>,
     /// Changes that are not written yet.
     waiting: Arc<AtomicUsize>,
+    full: Counter,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,11 +64,11 @@ pub(crate) enum Start {
 }
 
 impl Disk {
-    /// Starts the thread.
+    /// Starts the thread. Changes for which there is no room are counted in `full`.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub(crate) fn start(copy: LastGood, start: Start) -> io::Result<Self> {
+    pub(crate) fn start(copy: LastGood, start: Start, full: Counter) -> io::Result<Self> {
         let (work, queue) = sync_channel(QUEUE_MAX);
         let wants_base = Arc::new(AtomicBool::new(start == Start::Nothing));
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -82,13 +84,14 @@ impl Disk {
             failed_at: None,
         };
         let thread = std::thread::Builder::new().name("last-good".to_owned()).spawn(move || writer.run(&queue))?;
-        Ok(Self { work: Some(work), wants_base, waiting, thread: Some(thread) })
+        Ok(Self { work: Some(work), wants_base, waiting, full, thread: Some(thread) })
     }
 
     /// Hands a change to the disk; `base` makes the whole copy where the delta cannot be appended.
     pub(crate) fn keep(&self, delta: Option<Arc<Delta>>, base: impl FnOnce() -> BaseCopy) {
         let Some(work) = &self.work else { return };
         if self.waiting.load(Ordering::Acquire) >= QUEUE_MAX {
+            self.full.increment(1);
             // Later deltas would not fit onto what is on disk.
             self.wants_base.store(true, Ordering::Release);
             return;
@@ -142,6 +145,8 @@ impl Writer {
             }
             if written {
                 self.waiting.fetch_sub(1, Ordering::AcqRel);
+            } else {
+                sluice_trim::when_asked();
             }
             if ended {
                 return;
@@ -209,6 +214,7 @@ impl Writer {
 mod tests {
     use sluice_model::{Revision, RowHasher};
     use sluice_proto::{raft::Table, sync::Row};
+    use sluice_telemetry::{Metrics, bound, metric};
 
     use super::*;
     use crate::{
@@ -260,13 +266,14 @@ mod tests {
     fn what_was_handed_over_is_read_after_a_stop_and_goes_on_from_there() {
         let folder = tempfile::tempdir().unwrap();
         let mut node = node();
-        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing).unwrap();
+        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, Counter::noop()).unwrap();
         assert!(node.change(&disk, 10), "a first copy is whole");
         assert!(!node.change(&disk, 10));
         disk.stop();
         let loaded = LastGood::open(folder.path()).unwrap().load("cluster").unwrap();
         assert_eq!(loaded.holding.digest(), node.rows.digest());
-        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Base(loaded.base_bytes)).unwrap();
+        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Base(loaded.base_bytes), Counter::noop())
+            .unwrap();
         assert!(!node.change(&disk, 10), "later changes are appended");
         disk.stop();
         let loaded = LastGood::open(folder.path()).unwrap().load("cluster").unwrap();
@@ -277,7 +284,7 @@ mod tests {
     fn deltas_that_outgrow_the_base_are_folded_into_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let mut node = node();
-        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing).unwrap();
+        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, Counter::noop()).unwrap();
         node.change(&disk, 10);
         let value_bytes = 8 * 1024;
         let folded = (0..200).filter(|_| {
@@ -300,10 +307,13 @@ mod tests {
     fn a_disk_that_does_not_keep_up_is_given_the_whole_when_it_has() {
         let folder = tempfile::tempdir().unwrap();
         let mut node = node();
-        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing).unwrap();
+        let metrics = Metrics::new();
+        let full = metrics.counter(&metric::BOUNDS_HIT, &[bound::DISK_QUEUE]);
+        let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, full).unwrap();
         node.change(&disk, 10);
         disk.waiting.fetch_add(QUEUE_MAX, Ordering::AcqRel);
         assert!(!node.change(&disk, 10), "nothing is handed to a disk that is busy");
+        assert!(metrics.render().contains("sluice_bounds_hit_total{kind=\"disk_queue\"} 1"), "{}", metrics.render());
         disk.waiting.fetch_sub(QUEUE_MAX, Ordering::AcqRel);
         assert!(node.change(&disk, 10));
         assert!(!node.change(&disk, 10));
@@ -318,7 +328,7 @@ mod tests {
         let copy = LastGood::open(folder.path()).unwrap();
         std::fs::create_dir(folder.path().join("last-good.base.new")).unwrap();
         let mut node = node();
-        let disk = Disk::start(copy, Start::Nothing).unwrap();
+        let disk = Disk::start(copy, Start::Nothing, Counter::noop()).unwrap();
         node.change(&disk, 10);
         while !disk.wants_base.load(Ordering::Acquire) {
             std::thread::yield_now();

@@ -11,7 +11,7 @@ use std::{
 use rand::{RngExt, seq::SliceRandom};
 use sluice_identity::{Dialer, NodeRole, Purpose};
 use sluice_model::Revision;
-use sluice_telemetry::{Gauge, Metrics, metric};
+use sluice_telemetry::Metrics;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
@@ -21,6 +21,7 @@ use crate::{
     compiler::{Compiler, Gauges, Held, Work},
     failure::FollowFailure,
     last_good::LastGood,
+    meters::Meters,
     outage::Outage,
     session::{self, Ended},
     settings::FollowSettings,
@@ -76,8 +77,8 @@ impl Follower {
             .map_err(FollowFailure::file("start the compiling thread of", &settings.data_dir))?;
         let (status, watched) = watch::channel(FollowStatus::default());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let connected = metrics.gauge(&metric::FOLLOW_CONNECTED, &[]);
-        let chase = Chase { settings, dialer, work, holds, status: Arc::new(status), connected };
+        let meters = Meters::register(metrics);
+        let chase = Chase { settings, dialer, work, holds, status: Arc::new(status), meters };
         let stopped = stop.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(chase.run()).await });
         Ok(Self { cell, status: watched, stop, tasks, thread })
@@ -132,7 +133,7 @@ struct Chase {
     work: mpsc::Sender<Work>,
     holds: watch::Receiver<Held>,
     status: Arc<watch::Sender<FollowStatus>>,
-    connected: Gauge,
+    meters: Meters,
 }
 
 impl Chase {
@@ -167,6 +168,7 @@ impl Chase {
                         info!(control = %address, why = ?ended, "next control node is tried")
                     }
                     Ended::Lost(reason) => {
+                        self.meters.lost.increment(1);
                         if let Some(tries) = outage.lost(Instant::now()) {
                             warn!(control = %address, reason, tries, "control node lost");
                         }
@@ -196,11 +198,12 @@ impl Chase {
         let begun = || {
             welcomed = true;
             info!(control = %address, failed_tries = outage.over(), "control node followed");
-            self.connected.set(1.0);
+            self.meters.connected.set(1.0);
             self.status.send_modify(|status| status.control = Some(address.to_owned()));
         };
-        let ended = session::follow(channel, &self.settings, incarnation, &self.work, self.holds.clone(), begun).await;
-        self.connected.set(0.0);
+        let Self { settings, work, meters, .. } = self;
+        let ended = session::follow(channel, settings, incarnation, work, self.holds.clone(), meters, begun).await;
+        self.meters.connected.set(0.0);
         self.status.send_modify(|status| status.control = None);
         (ended, welcomed)
     }

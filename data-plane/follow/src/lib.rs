@@ -13,6 +13,7 @@ mod failure;
 mod follower;
 mod holding;
 mod last_good;
+mod meters;
 mod outage;
 mod record;
 mod row_store;

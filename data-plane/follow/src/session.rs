@@ -12,7 +12,10 @@ use sluice_proto::sync::{
 };
 use sluice_rpc::sync::sync_client::SyncClient;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -22,6 +25,7 @@ use tracing::{info, warn};
 use crate::{
     compiler::{Held, Outcome, Work},
     holding::NotTaken,
+    meters::Meters,
     settings::FollowSettings,
 };
 
@@ -54,6 +58,7 @@ pub(crate) struct Session<'a> {
     settings: &'a FollowSettings,
     work: &'a mpsc::Sender<Work>,
     held: watch::Receiver<Held>,
+    meters: &'a Meters,
     outgoing: mpsc::Sender<FromData>,
     outcomes: mpsc::Sender<Outcome>,
     /// Chunks of a delta whose last one has not come.
@@ -77,6 +82,7 @@ pub(crate) async fn follow(
     incarnation: &str,
     work: &mpsc::Sender<Work>,
     held: watch::Receiver<Held>,
+    meters: &Meters,
     welcomed: impl FnOnce(),
 ) -> Ended {
     let (reply, holds) = oneshot::channel();
@@ -86,7 +92,7 @@ pub(crate) async fn follow(
     let Ok(holds) = holds.await else { return Ended::Stopped };
     let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
     let (outcomes, mut told) = mpsc::channel(OUTCOMES_MAX);
-    let mut session = Session { settings, work, held, outgoing, outcomes, delta: None, resync: Resyncing::No };
+    let mut session = Session { settings, work, held, meters, outgoing, outcomes, delta: None, resync: Resyncing::No };
     let run = async {
         session.say(from_data::Kind::Hello(hello(settings, incarnation, &holds)))?;
         let mut client = SyncClient::new(channel).max_decoding_message_size(limits::STREAM_MESSAGE_BYTES_MAX);
@@ -248,12 +254,24 @@ impl Session<'_> {
 
     fn say(&self, kind: from_data::Kind) -> Result<(), Ended> {
         let sent = self.outgoing.try_send(FromData { kind: Some(kind) });
-        sent.map_err(|_| lost("the control node does not read"))
+        sent.map_err(|refused| {
+            if matches!(refused, TrySendError::Full(_)) {
+                self.meters.outgoing_full.increment(1);
+            }
+            lost("the control node does not read")
+        })
     }
 
     /// Hands work to the compiling thread; waits while that is busy, which holds up the control node.
     async fn hand(&self, work: Work) -> Result<(), Ended> {
-        self.work.send(work).await.map_err(|_| Ended::Stopped)
+        match self.work.try_send(work) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(Ended::Stopped),
+            Err(TrySendError::Full(work)) => {
+                self.meters.queue_full.increment(1);
+                self.work.send(work).await.map_err(|_| Ended::Stopped)
+            }
+        }
     }
 }
 

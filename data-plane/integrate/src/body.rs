@@ -55,8 +55,8 @@ impl http_body::Body for Body {
             },
             Body::Streaming(download) => {
                 let frame = ready!(download.poll_frame(cx));
-                if let Some(Err(_)) = frame {
-                    download.backend.count_fault();
+                if let Some(Err(fault)) = &frame {
+                    download.backend.failed(fault.kind);
                 }
                 if frame.as_ref().is_none_or(|frame| frame.is_err()) || download.is_over() {
                     *body = Body::Empty;

@@ -1,5 +1,7 @@
 //! What an integration is called with, and what it answers.
 
+use std::time::Instant;
+
 use http::header::HeaderMap;
 use http::{HeaderValue, Method, StatusCode};
 use sluice_compile::ValueSource;
@@ -26,6 +28,8 @@ pub struct Call<'a> {
     pub trace_id: Option<&'a HeaderValue>,
     /// How the client came.
     pub forwarded: Forwarded<'a>,
+    /// When the call began: the integration's time runs from here.
+    pub began: Instant,
 }
 
 /// What backends learn of the client's connection. Texts, so that a connection formats them once.

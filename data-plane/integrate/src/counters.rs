@@ -4,6 +4,8 @@
 
 use std::cell::Cell;
 
+use crate::fault::FaultKind;
+
 /// Counters of one core; all but `open` and `idle` only grow.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -21,10 +23,26 @@ pub struct Counters {
     pub lookups: Cell<u64>,
     /// Exchanges that ended without a whole response, deadlines included.
     pub faults: Cell<u64>,
+    /// The same by what went wrong, in the order of [`FaultKind::ALL`].
+    pub faults_by_kind: [Cell<u64>; FaultKind::ALL.len()],
+    /// Connections that were closed after their exchange, because enough were idle.
+    pub unkept: Cell<u64>,
+    /// Backends called without a pool, because enough were remembered.
+    pub unpooled: Cell<u64>,
+    /// Names for which another one that was still good had to be forgotten.
+    pub names_dropped: Cell<u64>,
     /// Connections that exist now, busy or idle.
     pub open: Cell<u64>,
     /// Connections in the pool now.
     pub idle: Cell<u64>,
+}
+
+impl Counters {
+    /// Counts a call, or the body of an answer, that failed.
+    pub fn failed(&self, kind: FaultKind) {
+        add(&self.faults, 1);
+        add(&self.faults_by_kind[kind as usize], 1);
+    }
 }
 
 pub(crate) fn add(cell: &Cell<u64>, n: u64) {

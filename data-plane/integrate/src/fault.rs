@@ -108,6 +108,26 @@ impl Fault {
 }
 
 impl FaultKind {
+    /// All of them, in their order.
+    pub const ALL: [Self; 16] = [
+        Self::Timeout,
+        Self::Connect,
+        Self::Resolve,
+        Self::Tls,
+        Self::Reset,
+        Self::BadResponse,
+        Self::Stalled,
+        Self::ClientGone,
+        Self::ClientStalled,
+        Self::BodyTooLarge,
+        Self::Exhausted,
+        Self::BadTarget,
+        Self::DotSegment,
+        Self::UnsupportedMediaType,
+        Self::NoMockAnswer,
+        Self::NoMockStatus,
+    ];
+
     /// The kind as a metric label.
     pub fn label(self) -> &'static str {
         match self {
@@ -138,3 +158,15 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_stand_in_their_order() {
+        for (at, kind) in FaultKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at, "{}", kind.label());
+        }
+    }
+}

@@ -80,6 +80,8 @@ impl Pool {
         let mut backends = self.backends.borrow_mut();
         if backends.len() < BACKENDS_MAX {
             backends.entry(origin.host.clone()).or_default().push(Rc::clone(&backend));
+        } else {
+            add(&self.shared.counters.unpooled, 1);
         }
         Ok(backend)
     }
@@ -134,12 +136,14 @@ impl Backend {
             conn.idle_since = now.get();
             idle.push(conn);
             add(&counters.idle, 1);
+        } else {
+            add(&counters.unkept, 1);
         }
     }
 
     /// A body of this backend ended before its end.
-    pub(crate) fn count_fault(&self) {
-        add(&self.shared.counters.faults, 1);
+    pub(crate) fn failed(&self, kind: FaultKind) {
+        self.shared.counters.failed(kind);
     }
 
     fn sweep(&self) {

@@ -118,6 +118,7 @@ impl Names {
         if known.len() >= self.names_max {
             let victim = known.iter().find(|(_, name)| name.asking.is_none()).map(|(host, _)| host.clone());
             if let Some(victim) = victim {
+                add(&self.counters.names_dropped, 1);
                 known.remove(&victim);
             }
         }

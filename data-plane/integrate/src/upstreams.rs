@@ -77,8 +77,8 @@ impl Upstreams {
     /// client's fault; otherwise what went wrong. After an answer, its body can still fail.
     pub async fn call(&self, proxy: &HttpProxy, call: Call<'_>) -> Result<Answer, Fault> {
         let outcome = self.0.call(proxy, call).await;
-        if outcome.is_err() {
-            add(&self.0.counters.faults, 1);
+        if let Err(fault) = &outcome {
+            self.0.counters.failed(fault.kind);
         }
         outcome
     }
@@ -93,7 +93,7 @@ impl Core {
         let backend = self.pool.backend(&proxy.uri.origin, proxy.tls)?;
         let head = outbound::head(proxy, method, &call)?;
         let mut upload = Upload::new(head, call.body, LengthExpected::of(method));
-        let deadline = Instant::now() + proxy.timeout;
+        let deadline = Instant::from_std(call.began) + proxy.timeout;
         let exchanged = timeout_at(deadline, self.exchange(&backend, method, &mut upload)).await;
         let (conn, mut head) = exchanged.unwrap_or_else(|_| Err(out_of_time(&upload)))?;
         let upload = (!upload.is_complete()).then(|| answered_early(upload, &mut head)).flatten();

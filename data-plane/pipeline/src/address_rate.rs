@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
@@ -15,24 +16,37 @@ const IPV6_CLIENT_BITS: u32 = 64;
 
 /// Connections per address: a rate and a burst, on all cores together.
 #[derive(Debug)]
-pub struct AddressRate(DefaultKeyedRateLimiter<u128>);
+pub struct AddressRate {
+    addresses: DefaultKeyedRateLimiter<u128>,
+    unlimited: AtomicU64,
+}
 
 impl AddressRate {
     /// Admits `per_second` new connections of an address, and up to `burst` at once.
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
-        Self(RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)))
+        let addresses = RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst));
+        Self { addresses, unlimited: AtomicU64::new(0) }
     }
 
     /// Whether `address` may open one more connection now.
     pub fn admits(&self, address: IpAddr) -> bool {
-        self.0.len() >= ADDRESSES_MAX || self.0.check_key(&client_network(address)).is_ok()
+        if self.addresses.len() >= ADDRESSES_MAX {
+            self.unlimited.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        self.addresses.check_key(&client_network(address)).is_ok()
+    }
+
+    /// Connections that were let in unseen, because too many addresses are remembered.
+    pub fn unlimited(&self) -> u64 {
+        self.unlimited.load(Ordering::Relaxed)
     }
 
     /// Forgets addresses that have been quiet; to be called every few seconds.
     pub fn forget_quiet(&self) {
-        self.0.retain_recent();
-        if self.0.len() < ADDRESSES_MAX / 4 {
-            self.0.shrink_to_fit();
+        self.addresses.retain_recent();
+        if self.addresses.len() < ADDRESSES_MAX / 4 {
+            self.addresses.shrink_to_fit();
         }
     }
 }

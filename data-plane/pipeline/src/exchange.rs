@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use crate::bound::Bound;
 use crate::core::Core;
 use crate::request_id::RequestId;
 use crate::tally::{Ending, ThrottledBy};
@@ -75,6 +76,11 @@ impl Exchange {
     /// Its integration answered, or failed, `time` after it was asked.
     pub(crate) fn integrated(&mut self, time: Duration) {
         self.integrated = Some(time);
+    }
+
+    /// It met a bound of the node.
+    pub(crate) fn hit(&self, bound: Bound) {
+        self.core.tally.hit(bound);
     }
 
     /// Its response begins.

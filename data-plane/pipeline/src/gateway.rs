@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use http::{Request, Response, request};
+use http::{HeaderValue, Request, Response, header, request};
 use hyper::body::Incoming;
-use sluice_integrate::{Guard, RequestBody, Upstreams};
+use sluice_integrate::{FaultKind as Failed, Guard, RequestBody, Upstreams};
 use tracing::error;
 
 use crate::answer_body::AnswerBody;
+use crate::bound::Bound;
 use crate::core::{Core, GatewaySettings};
 use crate::exchange::Exchange;
 use crate::fault::{Fault, FaultKind};
@@ -117,6 +118,7 @@ impl Gateway {
         let client = self.core.settings.trusted_proxies.client(connection.peer, &parts.headers);
         let mut exchange = Exchange::new(self.core.ids.draw(), Instant::now(), client, Rc::clone(&self.core));
         let received = Received::read(parts, body, connection, view.as_deref());
+        let malformed = matches!(&received, Err(fault) if fault.kind == FaultKind::MalformedRequest);
         let outcome = match received {
             Ok(received) => {
                 let journey = AssertUnwindSafe(self.journey.run(received, &mut exchange));
@@ -126,6 +128,10 @@ impl Gateway {
         };
         let mut reply = reply_of(outcome, &exchange, view.as_deref());
         conform(&mut reply, &asked);
+        if malformed {
+            // Where the next request begins may be in doubt (RFC 9112, section 11.2). HTTP/2's engine leaves it out.
+            reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         identify(&mut reply, &exchange, &self.core.ids);
         exchange.answered(reply.status());
         reply.map(|body| AnswerBody::new(body, exchange))
@@ -135,8 +141,15 @@ impl Gateway {
     pub fn refresh(&self) {
         let _ = self.core.pin.view();
         let counters = self.core.upstreams.counters();
-        self.core.tally.upstream_opened.set(counters.opened.get());
-        self.core.tally.upstream_retried.set(counters.retried.get());
+        let tally = &self.core.tally;
+        tally.upstream_opened.set(counters.opened.get());
+        tally.upstream_retried.set(counters.retried.get());
+        tally.set_hits(Bound::UpstreamIdle, counters.unkept.get());
+        tally.set_hits(Bound::UpstreamBackends, counters.unpooled.get());
+        tally.set_hits(Bound::UpstreamNames, counters.names_dropped.get());
+        for (kind, count) in Failed::ALL.into_iter().zip(&counters.faults_by_kind) {
+            tally.set_faults(kind, count.get());
+        }
     }
 
     /// What this core counts.

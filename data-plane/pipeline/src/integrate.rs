@@ -4,6 +4,7 @@
 //! is `sluice-integrate`.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use sluice_integrate::{Answer, Call, FaultKind as Failed, Forwarded, RequestBody, answer_mock};
 
@@ -33,8 +34,12 @@ impl<'v> Phase<'v> for Integrate {
     async fn run(&self, mut mapped: Mapped<'v>, exchange: &mut Exchange) -> Flow<Integrated> {
         let body = std::mem::replace(&mut mapped.routed.received.body, RequestBody::empty());
         let values = mapped.values(exchange);
+        let began = Instant::now();
         let outcome = match &mapped.target {
-            Target::Mock(mock) => answer_mock(mock, values.request.headers, &values),
+            Target::Mock(mock) => {
+                let answered = answer_mock(mock, values.request.headers, &values);
+                answered.inspect_err(|fault| self.core.upstreams.counters().failed(fault.kind))
+            }
             Target::HttpProxy { proxy, trace_id } => {
                 let connection = mapped.routed.received.connection;
                 let call = Call {
@@ -50,11 +55,12 @@ impl<'v> Phase<'v> for Integrate {
                         port: &connection.port,
                         proto: connection.proto,
                     },
+                    began,
                 };
                 self.core.upstreams.call(proxy, call).await
             }
         };
-        exchange.integrated(exchange.started().elapsed());
+        exchange.integrated(began.elapsed());
         Ok(Integrated { answer: outcome.map_err(fault)? })
     }
 }

@@ -9,6 +9,7 @@
 mod address;
 mod address_rate;
 mod answer_body;
+mod bound;
 mod client;
 mod core;
 mod exchange;
@@ -45,6 +46,7 @@ mod respond;
 pub use address::PathAddresses;
 pub use address_rate::{ADDRESSES_MAX, AddressRate};
 pub use answer_body::AnswerBody;
+pub use bound::{BOUNDS, Bound};
 pub use client::{NotANetwork, TrustedProxies};
 pub use core::GatewaySettings;
 pub use gateway::{Connection, Gateway, Parts};

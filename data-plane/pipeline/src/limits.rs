@@ -5,6 +5,7 @@
 //! used, so that the usual request takes no lock. Absent: other nodes. What holds for the cluster replaces [`Limits`].
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -58,6 +59,7 @@ pub struct Throttled(pub ThrottleId);
 pub struct Buckets {
     shards: [Mutex<Shard>; SHARDS],
     epoch: Instant,
+    full: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +79,7 @@ struct Kept {
 impl Buckets {
     /// No bucket yet; `epoch` is the beginning of their time.
     pub fn new(epoch: Instant) -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), epoch }
+        Self { shards: std::array::from_fn(|_| Mutex::default()), epoch, full: AtomicU64::new(0) }
     }
 
     /// The bucket named `id`, made full when it is new; `None` when there are too many in use.
@@ -89,11 +91,17 @@ impl Buckets {
             return Some(Arc::clone(&kept.bucket));
         }
         if shard.kept.len() >= BUCKETS_MAX / SHARDS && !shard.make_room(now_ns) {
+            self.full.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         let bucket = Arc::new(TokenBucket::new());
         shard.kept.insert(id, Kept { bucket: Arc::clone(&bucket), limit });
         Some(bucket)
+    }
+
+    /// Requests that were refused because there are too many buckets in use.
+    pub fn refused(&self) -> u64 {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// How many buckets there are.

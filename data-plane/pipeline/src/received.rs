@@ -86,7 +86,8 @@ fn host(parts: &request::Parts) -> &str {
     }
 }
 
-/// RFC 9112, section 3.2: a request of HTTP/1.1 has exactly one Host, and a valid one.
+/// RFC 9112, section 3.2: a request of HTTP/1.1 has exactly one Host, and a valid one. RFC 9113, section 8.3.1: over HTTP/2
+/// it names what `:authority` does.
 fn check_host(parts: &request::Parts) -> Result<(), &'static str> {
     let mut fields = parts.headers.get_all(header::HOST).iter();
     let Some(first) = fields.next() else {
@@ -95,6 +96,10 @@ fn check_host(parts: &request::Parts) -> Result<(), &'static str> {
     };
     if fields.next().is_some() {
         return Err("more than one host");
+    }
+    let differs = |authority: &Authority| !first.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+    if parts.version == Version::HTTP_2 && parts.uri.authority().is_some_and(differs) {
+        return Err("host and authority differ");
     }
     if is_host(first.as_bytes()) { Ok(()) } else { Err("the host is not valid") }
 }

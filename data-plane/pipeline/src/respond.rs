@@ -11,8 +11,9 @@ use sluice_compile::{CompiledGatewayResponse, CompiledVariant};
 use sluice_integrate::{Body, frames_or_connects};
 use tracing::{debug, warn};
 
+use crate::bound::Bound;
 use crate::exchange::Exchange;
-use crate::fault::{Answered, Fault, Origin};
+use crate::fault::{Answered, Fault, FaultKind, Origin};
 use crate::phase::Reply;
 use crate::request_id::RequestIds;
 use crate::values::{ErrorView, Facts, RequestValues, StageView, Variant};
@@ -27,6 +28,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) fn respond(fault: &Fault, exchange: &Exchange, view: Option<&View>) -> Reply {
     let answered = fault.kind.answered();
     log(fault, exchange);
+    if let Some(bound) = bound(fault.kind) {
+        exchange.hit(bound);
+    }
     let facts = exchange.facts().zip(view);
     match facts.and_then(|(facts, view)| customised(&answered, facts, view, exchange)) {
         Some(reply) => reply,
@@ -113,6 +117,15 @@ fn wanted<'a>(answered: &Answered, variant: &'a CompiledVariant) -> Option<(&'a 
     let wanted = variant.api.gateway_response(own, class)?;
     let of_class = || variant.api.gateway_response(class, class)?.status;
     Some((wanted, wanted.status.or_else(of_class).unwrap_or(answered.status)))
+}
+
+/// The bound that the fault is about.
+fn bound(kind: FaultKind) -> Option<Bound> {
+    match kind {
+        FaultKind::HeadersTooLarge | FaultKind::TargetTooLong => Some(Bound::HeadBytes),
+        FaultKind::RequestTooLarge => Some(Bound::BodyBytes),
+        _ => None,
+    }
 }
 
 fn log(fault: &Fault, exchange: &Exchange) {

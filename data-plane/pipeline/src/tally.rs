@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sluice_integrate::FaultKind;
+
+use crate::bound::{BOUNDS, Bound};
+
 /// Stages that a core counts by name; what comes later is counted as unrouted.
 pub const STAGES_TALLIED_MAX: usize = 20_000;
 
@@ -99,7 +103,7 @@ impl StageTally {
         self.latency.record(time);
     }
 
-    /// Counts the time until an integration's answer began.
+    /// Counts the time from the call of an integration until its answer began.
     pub fn integrated(&self, time: Duration) {
         self.integration.record(time);
     }
@@ -140,6 +144,8 @@ pub struct CoreTally {
     /// Calls of backends sent again because a kept connection had died.
     pub upstream_retried: Count,
     throttled: [Count; THROTTLED_BY.len()],
+    bounds: [Count; BOUNDS.len()],
+    faults: [Count; FaultKind::ALL.len()],
     stages: Mutex<BTreeMap<StageName, Arc<StageTally>>>,
 }
 
@@ -154,6 +160,31 @@ impl CoreTally {
         std::array::from_fn(|by| self.throttled[by].get())
     }
 
+    /// Counts that a bound was hit.
+    pub fn hit(&self, bound: Bound) {
+        self.bounds[bound as usize].add(1);
+    }
+
+    /// Moves to how often a bound was hit, as it was counted elsewhere on the same core.
+    pub fn set_hits(&self, bound: Bound, total: u64) {
+        self.bounds[bound as usize].set(total);
+    }
+
+    /// Bounds hit so far, in the order of [`BOUNDS`].
+    pub fn bound_counts(&self) -> [u64; BOUNDS.len()] {
+        std::array::from_fn(|bound| self.bounds[bound].get())
+    }
+
+    /// Moves to how often calls of integrations failed so, as it was counted elsewhere on the same core.
+    pub fn set_faults(&self, kind: FaultKind, total: u64) {
+        self.faults[kind as usize].set(total);
+    }
+
+    /// Failed calls of integrations so far, in the order of [`FaultKind::ALL`].
+    pub fn fault_counts(&self) -> [u64; FaultKind::ALL.len()] {
+        std::array::from_fn(|kind| self.faults[kind].get())
+    }
+
     /// The counts of a stage; made when first asked for. Takes a lock: hold on to the answer.
     pub fn stage(&self, name: &StageName) -> Arc<StageTally> {
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,6 +192,7 @@ impl CoreTally {
             return Arc::clone(found);
         }
         if stages.len() >= STAGES_TALLIED_MAX {
+            self.hit(Bound::Stages);
             return Arc::clone(&self.unrouted);
         }
         Arc::clone(stages.entry(name.clone()).or_default())
@@ -174,7 +206,7 @@ pub struct Summary {
     pub endings: [u64; CLASSES.len()],
     /// Times of whole requests.
     pub latency: Times,
-    /// Times until integrations answered.
+    /// Times of integrations, from the call to the head of the answer.
     pub integration: Times,
 }
 

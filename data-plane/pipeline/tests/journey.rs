@@ -8,13 +8,16 @@ mod rig;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fixture::{Api, Board, Rows, limited_stage, mock, stage};
 use http::{Request, StatusCode};
 use rig::{HOST, Rig, on_a_core};
 use sluice_compile::ThrottleId;
+use sluice_integrate::FaultKind;
+use sluice_pipeline::Bound;
 use sluice_pipeline::limits::{Demands, Limits, Throttled};
+use sluice_pipeline::tally::summarise;
 
 const KEY: &str = "enabled-key-000000000";
 
@@ -173,6 +176,51 @@ fn a_response_is_counted_when_its_body_is_dropped() {
     });
 }
 
+/// Limits that let everything in, and take their time.
+struct Slow(Duration);
+
+impl Limits for Slow {
+    fn take(&self, _: Instant, _: &Demands) -> Result<(), Throttled> {
+        let began = Instant::now();
+        while began.elapsed() < self.0 {
+            std::hint::spin_loop();
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, _: &Demands) {}
+}
+
+#[test]
+fn the_time_of_an_integration_begins_with_its_call() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        rows.deploy(&pets(), stage());
+        let before_the_call = Duration::from_millis(2);
+        let rig = Rig::with(Board::of(&rows), Box::new(Slow(before_the_call)));
+        assert_eq!(rig.status("/dev/pets", None).await, 200);
+        let sums = summarise([&rig.tally]);
+        let sum = &sums[&Some(("pets".into(), "dev".into()))];
+        assert_eq!((sum.latency.count(), sum.integration.count()), (1, 1));
+        let outside = Duration::from_nanos(sum.latency.sum_ns - sum.integration.sum_ns);
+        assert!(outside >= before_the_call, "{outside:?} of the request are not the integration's");
+    });
+}
+
+#[test]
+fn calls_that_fail_are_counted_by_what_went_wrong() {
+    on_a_core(async || {
+        let mut rows = Rows::default();
+        let rig = Rig::new(Board::of(rows.deploy(&pets(), stage())));
+        let request = Request::get("/dev/pets").header("host", HOST).header("content-type", "text/plain");
+        assert_eq!(rig.status_of(request).await, 415);
+        rig.refresh();
+        let counted = rig.tally.fault_counts();
+        assert_eq!(counted[FaultKind::UnsupportedMediaType as usize], 1);
+        assert_eq!(counted.iter().sum::<u64>(), 1);
+    });
+}
+
 #[test]
 fn a_body_that_is_announced_too_large_is_refused_unread() {
     on_a_core(async || {
@@ -182,6 +230,7 @@ fn a_body_that_is_announced_too_large_is_refused_unread() {
         let response = rig.send(Request::post("/dev/pets").header("host", HOST), Err(too_large)).await;
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(response.headers()["x-amzn-errortype"], "RequestTooLargeException");
+        assert_eq!(rig.tally.bound_counts()[Bound::BodyBytes as usize], 1);
     });
 }
 
@@ -202,5 +251,6 @@ fn header_values_and_the_target_have_10240_bytes_each() {
             let request = Request::get(target).header("host", HOST).header("x-big", "b".repeat(value_bytes));
             assert_eq!(rig.status_of(request).await, expect, "{what}");
         }
+        assert_eq!(rig.tally.bound_counts()[Bound::HeadBytes as usize], 2);
     });
 }

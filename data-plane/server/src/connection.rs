@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use sluice_integrate::Guard;
-use sluice_pipeline::{AnswerBody, Connection, Gateway};
+use sluice_pipeline::{AnswerBody, Bound, Connection, Gateway};
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -69,6 +69,7 @@ impl Engine {
 
     /// Serves a connection until it ends, or until its watch orders so.
     pub(crate) async fn serve(self, socket: TcpStream, client: Connection, watch: Rc<Watch>) {
+        let gateway = Rc::clone(&self.gateway);
         let session =
             Rc::new(Session { gateway: self.gateway, draining: self.draining, client, watch: Rc::clone(&watch) });
         let service = service_fn(move |request| answer(Rc::clone(&session), request));
@@ -90,6 +91,10 @@ impl Engine {
             connection.as_mut().poll(cx)
         });
         if let Err(error) = ended.await {
+            // The engine answers such a head by itself.
+            if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
+                gateway.tally().hit(Bound::HeadBytes);
+            }
             debug!(%error, "connection of a client ended");
         }
     }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use sluice_integrate::FaultKind;
 use sluice_pipeline::tally::{CLASSES, CoreTally, Count, LATENCY_BOUNDS_S, Summary, THROTTLED_BY, Times, summarise};
 use sluice_telemetry::{Metric, metric};
 
@@ -30,6 +31,7 @@ pub(crate) fn render(cores: &[Arc<CoreTally>], standing: Standing) -> String {
     page.histogram(&metric::REQUEST_SECONDS, &rows, |summary| &summary.latency);
     page.histogram(&metric::INTEGRATION_SECONDS, &rows, |summary| &summary.integration);
     page.throttled(cores);
+    page.faults(cores);
     let total = |count: fn(&CoreTally) -> &Count| cores.iter().map(|core| count(core).get()).sum::<u64>();
     let (accepted, closed) = (total(|core| &core.accepted), total(|core| &core.closed));
     page.single(&metric::CONNECTIONS_TAKEN, "counter", accepted);
@@ -78,6 +80,15 @@ impl Page {
         }
     }
 
+    fn faults(&mut self, cores: &[Arc<CoreTally>]) {
+        let name = metric::INTEGRATION_FAULTS.name;
+        self.head(&metric::INTEGRATION_FAULTS, "counter");
+        for kind in FaultKind::ALL {
+            let count: u64 = cores.iter().map(|core| core.fault_counts()[kind as usize]).sum();
+            self.line(format_args!("{name}{{{}=\"{}\"}} {count}", metric::KIND, kind.label()));
+        }
+    }
+
     fn histogram(&mut self, metric: &Metric, rows: &[(String, &Summary)], times: fn(&Summary) -> &Times) {
         let name = metric.name;
         self.head(metric, "histogram");
@@ -122,17 +133,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_limits_that_the_help_names_are_those_that_are_counted() {
+        let named = metric::THROTTLED.help.split(": ").nth(1).unwrap();
+        assert_eq!(named.split(", ").collect::<Vec<_>>(), THROTTLED_BY);
+    }
+
+    #[test]
     fn a_page_has_counts_and_cumulative_buckets_by_stage() {
         let core = Arc::new(CoreTally::default());
         let stage = core.stage(&("abc".into(), "d\"v".into()));
         stage.end(Ending::Answered(http::StatusCode::OK), Duration::from_millis(3));
         stage.end(Ending::Answered(http::StatusCode::FORBIDDEN), Duration::from_millis(40));
         core.throttled(ThrottledBy::Plan);
+        core.set_faults(FaultKind::Exhausted, 3);
         let page = render(&[core], Standing { buckets: 2 });
         for line in [
             "sluice_requests_total{api_id=\"abc\",stage=\"d\\\"v\",status=\"2xx\"} 1",
             "sluice_requests_total{api_id=\"abc\",stage=\"d\\\"v\",status=\"4xx\"} 1",
             "sluice_throttled_total{kind=\"plan\"} 1",
+            "sluice_integration_faults_total{kind=\"exhausted\"} 3",
+            "sluice_integration_faults_total{kind=\"timeout\"} 0",
             "sluice_request_seconds_bucket{api_id=\"abc\",stage=\"d\\\"v\",le=\"0.005\"} 1",
             "sluice_request_seconds_bucket{api_id=\"abc\",stage=\"d\\\"v\",le=\"+Inf\"} 2",
             "sluice_request_seconds_count{api_id=\"abc\",stage=\"d\\\"v\"} 2",

@@ -4,6 +4,7 @@
 //! runtime for all that is not traffic. Promise: no process-wide state; what a core does for a request is
 //! `sluice-pipeline`. Absent: TLS of clients, WebSockets, PROXY protocol.
 
+mod bounds;
 mod configuration;
 mod connection;
 mod exposition;

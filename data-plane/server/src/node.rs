@@ -14,13 +14,14 @@ use sluice_integrate::{SystemRoots, TlsFailure, UpstreamSettings, UpstreamTls};
 use sluice_pipeline::limits::Buckets;
 use sluice_pipeline::tally::CoreTally;
 use sluice_pipeline::{AddressRate, GatewaySettings, NotANetwork, SnapshotSource, TrustedProxies};
-use sluice_telemetry::{Metrics, metric};
+use sluice_telemetry::{Metrics, bound, metric};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::bounds::BoundCounters;
 use crate::configuration::{Configuration, ConfigurationFailure};
 use crate::exposition::{self, Standing};
 use crate::listener::{self, ListenFailure};
@@ -109,10 +110,12 @@ impl DataNode {
             lifecycle: watched,
             source: configuration.source(),
             cores: cores.iter().map(|core| Arc::clone(&core.tally)).collect(),
-            buckets: Arc::clone(&shared.buckets),
+            shared,
+            bounds: BoundCounters::register(&metrics),
             metrics: metrics.clone(),
         });
-        tasks.spawn(operations::serve(sockets.operations, report, stop.clone()));
+        let crowded = metrics.counter(&metric::BOUNDS_HIT, &[bound::OPERATIONS_CONNECTIONS]);
+        tasks.spawn(operations::serve(sockets.operations, report, crowded, stop.clone()));
         tasks.spawn(every(UPKEEP_EVERY, stop.clone(), move || metrics.upkeep()));
         if settings.insecure {
             tasks
@@ -220,7 +223,8 @@ struct NodeReport {
     lifecycle: watch::Receiver<Lifecycle>,
     source: Arc<dyn SnapshotSource>,
     cores: Vec<Arc<CoreTally>>,
-    buckets: Arc<Buckets>,
+    shared: Arc<Shared>,
+    bounds: BoundCounters,
     metrics: Metrics,
 }
 
@@ -233,7 +237,8 @@ impl Report for NodeReport {
     }
 
     fn metrics(&self) -> String {
-        let standing = Standing { buckets: self.buckets.count() };
+        self.bounds.update(&self.cores, &self.shared.buckets, &self.shared.address_rate);
+        let standing = Standing { buckets: self.shared.buckets.count() };
         let mut page = exposition::render(&self.cores, standing);
         page.push_str(&self.metrics.render());
         page

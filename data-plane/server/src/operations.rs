@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use sluice_telemetry::Counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -37,13 +38,14 @@ pub(crate) trait Report: Send + Sync + 'static {
 }
 
 /// Serves `report` on `listener` until `stop`.
-pub(crate) async fn serve(listener: TcpListener, report: Arc<dyn Report>, stop: CancellationToken) {
+/// Connections that had to wait for a place are counted in `crowded`.
+pub(crate) async fn serve(listener: TcpListener, report: Arc<dyn Report>, crowded: Counter, stop: CancellationToken) {
     let connections = TaskTracker::new();
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // Both branches are cancel-safe: a permit or a connection that is dropped was not yet in use.
         let accepted = tokio::select! {
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, &permits, &crowded) => accepted,
             () = stop.cancelled() => break,
         };
         let Some((socket, permit)) = accepted else { continue };
@@ -60,7 +62,11 @@ pub(crate) async fn serve(listener: TcpListener, report: Arc<dyn Report>, stop: 
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
+    crowded: &Counter,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    if permits.available_permits() == 0 {
+        crowded.increment(1);
+    }
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((socket, _)) => Some((socket, permit)),

@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 use sluice_integrate::{UpstreamSettings, UpstreamTls, Upstreams};
 use sluice_pipeline::limits::{Buckets, CoreLimits};
 use sluice_pipeline::tally::{CoreTally, ThrottledBy};
-use sluice_pipeline::{AddressRate, Connection, Gateway, GatewaySettings, Parts, SnapshotSource};
+use sluice_pipeline::{AddressRate, Bound, Connection, Gateway, GatewaySettings, Parts, SnapshotSource};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::LocalSet;
@@ -128,13 +128,13 @@ impl TrafficCore {
             source: Arc::clone(&shared.source),
             limits: Box::new(CoreLimits::new(Arc::clone(&shared.buckets))),
             upstreams: Upstreams::new(shared.upstreams.clone(), shared.tls.clone()),
-            tally,
+            tally: Arc::clone(&tally),
             seed: rand::random(),
         }));
         let draining = Rc::new(Cell::new(false));
         Rc::new(Self {
             engine: Engine::new(Rc::clone(&gateway), shared.streams_max, Rc::clone(&draining)),
-            connections: Rc::new(Connections::new(shared.patience)),
+            connections: Rc::new(Connections::new(shared.patience, Arc::clone(&tally))),
             gateway,
             draining,
             port,
@@ -151,6 +151,7 @@ impl TrafficCore {
                 accepted = listener.accept() => match accepted {
                     Ok((socket, peer)) => self.take(socket, peer),
                     Err(error) => {
+                        self.gateway.tally().hit(Bound::Descriptors);
                         debug!(%error, "connection not accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
@@ -184,11 +185,13 @@ impl TrafficCore {
         let exempt = self.shared.gateway.trusted_proxies.trusts(address);
         if !exempt && !self.shared.address_rate.admits(address) {
             tally.refused.add(1);
+            tally.hit(Bound::ConnectionRate);
             tally.throttled(ThrottledBy::Connection);
             return;
         }
         if self.connections.count() >= self.shared.connections_max {
             tally.refused.add(1);
+            tally.hit(Bound::Connections);
             return;
         }
         tally.accepted.add(1);

@@ -7,9 +7,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
+use sluice_pipeline::Bound;
+use sluice_pipeline::tally::CoreTally;
 use tokio::sync::Notify;
 
 /// How long a connection may wait for its client. Resolution: one second.
@@ -196,28 +199,28 @@ impl Watch {
         }
     }
 
-    /// The order that its waiting has earned.
-    fn judge(&self, patience: &Patience) -> Order {
+    /// The order that its waiting has earned, and the bound that it met.
+    fn judge(&self, patience: &Patience) -> (Order, Option<Bound>) {
         let waited = |since: u32| Duration::from_secs(u64::from(self.clock.get().saturating_sub(since)));
         if let Some(since) = self.lingering.get() {
             let over = waited(since) > LINGER || waited(self.since.get()) > LINGER_SILENCE;
-            return if over { Order::Drop } else { Order::Serve };
+            return if over { (Order::Drop, Some(Bound::LingerTime)) } else { (Order::Serve, None) };
         }
         if self.blocked.get().is_some_and(|since| waited(since) > patience.send) {
-            return Order::Drop;
+            return (Order::Drop, Some(Bound::SendTime));
         }
         if self.owed.get() > 0 && waited(self.untaken.get()) > patience.send {
-            return Order::Drop;
+            return (Order::Drop, Some(Bound::SendTime));
         }
         if self.in_flight.get() > 0 {
-            return Order::Serve;
+            return (Order::Serve, None);
         }
         match self.waiting.get() {
-            Waiting::Head if waited(self.since.get()) > patience.head => Order::Drop,
+            Waiting::Head if waited(self.since.get()) > patience.head => (Order::Drop, Some(Bound::HeadTime)),
             // HTTP/2's engine may still hold the end of a response that nobody takes.
-            Waiting::Idle if waited(self.since.get()) > patience.idle + patience.send => Order::Drop,
-            Waiting::Idle if waited(self.since.get()) > patience.idle => Order::Finish,
-            Waiting::Head | Waiting::Idle => Order::Serve,
+            Waiting::Idle if waited(self.since.get()) > patience.idle + patience.send => (Order::Drop, None),
+            Waiting::Idle if waited(self.since.get()) > patience.idle => (Order::Finish, Some(Bound::IdleTime)),
+            Waiting::Head | Waiting::Idle => (Order::Serve, None),
         }
     }
 }
@@ -276,6 +279,7 @@ pub(crate) struct Connections {
     /// Seconds since the core began.
     clock: Rc<Cell<u32>>,
     patience: Patience,
+    tally: Arc<CoreTally>,
     list: RefCell<Vec<Weak<Watch>>>,
     open: Rc<OpenCount>,
 }
@@ -300,9 +304,9 @@ impl Drop for Open {
 }
 
 impl Connections {
-    /// No connection yet.
-    pub(crate) fn new(patience: Patience) -> Self {
-        Self { clock: Rc::default(), patience, list: RefCell::default(), open: Rc::default() }
+    /// No connection yet; what ends them is counted in `tally`.
+    pub(crate) fn new(patience: Patience, tally: Arc<CoreTally>) -> Self {
+        Self { clock: Rc::default(), patience, tally, list: RefCell::default(), open: Rc::default() }
     }
 
     /// Takes up a connection; it is open until the second value is dropped.
@@ -331,7 +335,13 @@ impl Connections {
         self.clock.set(second);
         self.list.borrow_mut().retain(|watch| {
             let Some(watch) = watch.upgrade() else { return false };
-            watch.tell(watch.judge(&self.patience));
+            let (order, bound) = watch.judge(&self.patience);
+            if let Some(bound) = bound
+                && order > watch.order()
+            {
+                self.tally.hit(bound);
+            }
+            watch.tell(order);
             true
         });
     }

@@ -126,7 +126,7 @@ async fn bodies_above_10_mib_are_refused_announced_or_not() {
 async fn requests_that_are_not_valid_are_refused() {
     let backend = Backend::start();
     let node = node(settings(), backend.address).await;
-    let address = node.http();
+    let (address, ops) = (node.http(), node.operations());
     blocking(move || {
         let host = "Host: pets.execute-api.localhost\r\n";
         let big = "x".repeat(10_240);
@@ -142,6 +142,8 @@ async fn requests_that_are_not_valid_are_refused() {
         ] {
             assert_eq!(Client::connect(address).request(&request).status, expect, "{what}");
         }
+        let line = "sluice_bounds_hit_total{kind=\"head_bytes\"} 2";
+        wait_until("both large heads are counted", || operations(ops, "/metrics").body.contains(line));
     })
     .await;
     node.shutdown().await;
@@ -243,11 +245,13 @@ async fn an_address_that_connects_too_often_is_refused_and_counted() {
 async fn connections_above_the_bound_are_closed() {
     let backend = Backend::start();
     let node = node(Settings { limits_connections: 1, cores: Some(1), ..settings() }, backend.address).await;
-    let address = node.http();
+    let (address, ops) = (node.http(), node.operations());
     blocking(move || {
         let mut first = Client::connect(address);
         assert_eq!(first.request(&get("/mock")).status, 200);
         assert!(Client::connect(address).is_closed());
+        let page = operations(ops, "/metrics").body;
+        assert!(page.contains("sluice_bounds_hit_total{kind=\"connections\"} 1"), "{page}");
         assert_eq!(first.request(&get("/mock")).status, 200);
     })
     .await;

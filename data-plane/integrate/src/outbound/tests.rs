@@ -1,7 +1,7 @@
 //! What heads look like on the wire.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::HeaderValue;
 use sluice_compile::{CompiledUri, HeaderMapping, Origin, Scheme, TlsPolicy};
@@ -70,6 +70,7 @@ fn written(proxy: &HttpProxy, query: &str, client: &[(&str, &str)]) -> Vec<Strin
         api_id: "abc123",
         trace_id: Some(&HeaderValue::from_static("Root=1-2-3")),
         forwarded: Forwarded { address: "192.0.2.7", port: "443", proto: "https" },
+        began: Instant::now(),
     };
     let text = String::from_utf8(head(proxy, call.method, &call).unwrap()).unwrap();
     text.strip_suffix("\r\n").unwrap().split("\r\n").map(str::to_owned).collect()
@@ -214,6 +215,7 @@ fn a_value_that_is_a_dot_segment_stops_the_call() {
             api_id: "abc123",
             trace_id: None,
             forwarded: Forwarded { address: "192.0.2.7", port: "443", proto: "https" },
+            began: Instant::now(),
         };
         head(proxy, call.method, &call).err().map(|fault| fault.kind)
     };

@@ -185,6 +185,11 @@ impl Values for NoValues {
     fn each(&self, _source: &ValueSource, _take: &mut dyn FnMut(&str)) {}
 }
 
+/// Now, as the clock of the test has it.
+pub(crate) fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Calls without header fields.
 pub(crate) async fn call(
     upstreams: &Upstreams,
@@ -202,6 +207,7 @@ pub(crate) async fn call(
         api_id: "abc",
         trace_id: None,
         forwarded: Forwarded { address: "192.0.2.1", port: "80", proto: "http" },
+        began: now(),
     };
     upstreams.call(proxy, call).await
 }

@@ -70,6 +70,7 @@ fn idle_connections_are_bounded_in_number() {
         let (first, second, ()) = tokio::join!(get(&upstreams, &proxy), get(&upstreams, &proxy), serve);
         assert_eq!((text(first).await, text(second).await), (hi(), hi()));
         assert_eq!((upstreams.counters().idle.get(), upstreams.counters().open.get()), (1, 1));
+        assert_eq!(upstreams.counters().unkept.get(), 1);
     });
 }
 
@@ -87,6 +88,7 @@ fn open_connections_are_bounded_in_number() {
         };
         let (answer, ()) = tokio::join!(get(&upstreams, &proxy), serve);
         assert_eq!(text(answer).await, hi());
+        assert_eq!(upstreams.counters().faults_by_kind[FaultKind::Exhausted as usize].get(), 1);
     });
 }
 

@@ -6,7 +6,7 @@ use http::header::HeaderMap;
 use sluice_integrate::{Call, FaultKind, Forwarded, RequestBody};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::{Backend, NoValues, call, client_body, on_a_core, proxy, text, upstreams};
+use crate::harness::{Backend, NoValues, call, client_body, now, on_a_core, proxy, text, upstreams};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -131,6 +131,7 @@ fn fields_of_framing_and_expectations_are_the_gateways_own() {
             api_id: "abc",
             trace_id: None,
             forwarded: Forwarded { address: "192.0.2.1", port: "80", proto: "http" },
+            began: now(),
         };
         client.write_all(b"body").await.unwrap();
         let serve = async {

@@ -48,6 +48,11 @@ impl Rig {
         self.gateway.answer(parts, body, &peer).await
     }
 
+    /// What a core does every second.
+    pub(crate) fn refresh(&self) {
+        self.gateway.refresh();
+    }
+
     pub(crate) async fn status_of(&self, request: Builder) -> u16 {
         self.send(request, Ok(RequestBody::empty())).await.status().as_u16()
     }

@@ -7,7 +7,7 @@ const PATIENCE: Patience =
 
 #[test]
 fn a_head_that_never_ends_is_dropped() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     watch.read();
     connections.sweep(10);
@@ -18,7 +18,7 @@ fn a_head_that_never_ends_is_dropped() {
 
 #[test]
 fn an_idle_connection_finishes_and_a_busy_one_does_not() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     let request = watch.begin(http::Version::HTTP_11);
     connections.sweep(1_000);
@@ -32,7 +32,7 @@ fn an_idle_connection_finishes_and_a_busy_one_does_not() {
 
 #[test]
 fn a_client_that_stops_reading_is_dropped_though_its_request_is_in_flight() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     let _request = watch.begin(http::Version::HTTP_11);
     watch.blocked();
@@ -48,7 +48,7 @@ fn a_client_that_stops_reading_is_dropped_though_its_request_is_in_flight() {
 
 #[test]
 fn a_client_that_takes_no_response_is_dropped_though_it_answers_pings() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     let _request = watch.begin(http::Version::HTTP_2);
     connections.sweep(100);
@@ -70,7 +70,7 @@ fn a_client_that_takes_no_response_is_dropped_though_it_answers_pings() {
 
 #[test]
 fn an_idle_connection_that_does_not_finish_is_dropped() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     drop(watch.begin(http::Version::HTTP_2));
     connections.sweep(61);
@@ -81,7 +81,7 @@ fn an_idle_connection_that_does_not_finish_is_dropped() {
 
 #[test]
 fn a_request_is_in_flight_until_its_response_and_its_body_are_through() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     let response = watch.begin(http::Version::HTTP_11);
     let body = watch.receive();
@@ -96,7 +96,7 @@ fn a_request_is_in_flight_until_its_response_and_its_body_are_through() {
 
 #[test]
 fn a_client_that_sends_on_after_the_last_response_is_heard_for_a_while() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     watch.read();
     drop(watch.begin(http::Version::HTTP_11));
@@ -124,7 +124,7 @@ fn a_client_that_sends_on_after_the_last_response_is_heard_for_a_while() {
 
 #[test]
 fn an_idle_connection_that_is_told_to_finish_waits_for_nobody() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     drop((watch.begin(http::Version::HTTP_11), watch.receive()));
     watch.tell(Order::Finish);
@@ -133,7 +133,7 @@ fn an_idle_connection_that_is_told_to_finish_waits_for_nobody() {
 
 #[test]
 fn pings_between_requests_of_http2_begin_no_head() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, _open) = connections.open();
     drop(watch.begin(http::Version::HTTP_2));
     watch.read();
@@ -143,10 +143,33 @@ fn pings_between_requests_of_http2_begin_no_head() {
 
 #[test]
 fn connections_that_are_gone_are_forgotten() {
-    let connections = Connections::new(PATIENCE);
+    let connections = Connections::new(PATIENCE, Arc::default());
     let (watch, open) = connections.open();
     assert_eq!(connections.count(), 1);
     drop((watch, open));
     connections.sweep(1);
     assert_eq!((connections.count(), connections.list.borrow().len()), (0, 0));
+}
+
+#[test]
+fn what_ends_a_connection_is_counted_once() {
+    let tally = Arc::new(CoreTally::default());
+    let connections = Connections::new(PATIENCE, Arc::clone(&tally));
+    let (slow_head, _open) = connections.open();
+    slow_head.read();
+    let (idle, _open) = connections.open();
+    drop(idle.begin(http::Version::HTTP_11));
+    let (not_reading, _open) = connections.open();
+    let _request = not_reading.begin(http::Version::HTTP_11);
+    not_reading.blocked();
+    let (lingering, _open) = connections.open();
+    lingering.lingers();
+    for second in [31, 61, 1_000] {
+        connections.sweep(second);
+    }
+    let counted = tally.bound_counts();
+    for bound in [Bound::HeadTime, Bound::IdleTime, Bound::SendTime, Bound::LingerTime] {
+        assert_eq!(counted[bound as usize], 1, "{bound:?}");
+    }
+    assert_eq!(counted.iter().sum::<u64>(), 4);
 }

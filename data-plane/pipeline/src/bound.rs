@@ -1,0 +1,51 @@
+//! The bounds that a traffic core counts when they are hit.
+//!
+//! Absent: what has a count of its own: limits of requests (`ThrottledBy`), and calls that failed (`FaultKind`).
+
+/// A bound that was hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Connections at once: one more was closed.
+    Connections,
+    /// The rate of connections of one address: one more was closed.
+    ConnectionRate,
+    /// What the system has: a connection could not be accepted, for want of descriptors or memory.
+    Descriptors,
+    /// The head of a request: it was refused.
+    HeadBytes,
+    /// The body of a request: it was refused.
+    BodyBytes,
+    /// The time for a head: its connection was ended.
+    HeadTime,
+    /// The time between two requests: their connection was ended.
+    IdleTime,
+    /// The time for a client to take more of its response: its connection was ended.
+    SendTime,
+    /// The time for a client to stop sending after its last response: its connection was ended.
+    LingerTime,
+    /// Stages that are counted by name: one more is counted with what reached no stage.
+    Stages,
+    /// Idle connections to backends: one more was closed rather than kept.
+    UpstreamIdle,
+    /// Backends that are remembered: one more was called without its idle connections.
+    UpstreamBackends,
+    /// Names of backends that are remembered: a good one was forgotten for another.
+    UpstreamNames,
+}
+
+/// The label of each, in their order.
+pub const BOUNDS: [&str; 13] = [
+    "connections",
+    "connection_rate",
+    "descriptors",
+    "head_bytes",
+    "body_bytes",
+    "head_time",
+    "idle_time",
+    "send_time",
+    "linger_time",
+    "stages",
+    "upstream_idle",
+    "upstream_backends",
+    "upstream_names",
+];
