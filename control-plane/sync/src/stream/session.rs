@@ -87,7 +87,9 @@ where
     }
     let Some(registered) = inner.own.register(&hello, wall_ms()) else {
         shared.meters.crowded.increment(1);
-        return Ended::Refused(Status::resource_exhausted("as many data nodes stream from this control node as it takes; try another"));
+        return Ended::Refused(Status::resource_exhausted(
+            "as many data nodes stream from this control node as it takes; try another",
+        ));
     };
     shared.meters.sessions.set(inner.own.len() as f64);
     let mut beats = interval(inner.timing.beat_every);
