@@ -25,6 +25,9 @@ use crate::{
 /// How often replaced snapshots are looked at when nothing changes.
 const COLLECT_EVERY: Duration = Duration::from_secs(1);
 
+/// Rows after whose taking in it is worth giving freed memory back: some hundred KiB.
+const TRIM_ROWS: usize = 1_000;
+
 /// What the stream asks of the compiling thread.
 #[derive(Debug)]
 pub(crate) enum Work {
@@ -94,6 +97,8 @@ pub(crate) struct Compiler {
     disk: Disk,
     held: watch::Sender<Held>,
     gauges: Gauges,
+    /// Rows taken in since freed memory was last given back.
+    untrimmed_rows: usize,
 }
 
 impl Compiler {
@@ -114,7 +119,8 @@ impl Compiler {
         };
         let disk = Disk::start(copy, start, gauges.disk_full.clone())?;
         let publisher = Publisher::new(cell);
-        let mut compiler = Self { holding, facts, cluster_id, snapshot: None, publisher, disk, held, gauges };
+        let mut compiler =
+            Self { holding, facts, cluster_id, snapshot: None, publisher, disk, held, gauges, untrimmed_rows: 0 };
         compiler.swap(Changed::All);
         Ok(compiler)
     }
@@ -125,10 +131,20 @@ impl Compiler {
             match timeout(COLLECT_EVERY, queue.recv()).await {
                 Ok(Some(work)) => self.work(work),
                 Ok(None) => break,
-                Err(_) => self.publisher.collect(),
+                Err(_) => self.idle(),
             }
         }
         self.disk.stop();
+    }
+
+    /// Nothing has come for a while.
+    fn idle(&mut self) {
+        self.publisher.collect();
+        if self.untrimmed_rows >= TRIM_ROWS {
+            self.untrimmed_rows = 0;
+            sluice_trim::ask();
+        }
+        sluice_trim::when_asked();
     }
 
     fn work(&mut self, work: Work) {
@@ -207,6 +223,7 @@ impl Compiler {
     fn swap(&mut self, changed: Changed) {
         let (Some(revision), Some(facts)) = (self.holding.revision().cloned(), &self.facts) else { return };
         let rows_changed = if let Changed::Rows(changes) = &changed { Some(changes.len()) } else { None };
+        self.untrimmed_rows += rows_changed.unwrap_or_else(|| self.holding.rows().len());
         let lookup_key = facts.lookup_key;
         let began = Instant::now();
         let (snapshot, broken) = compile(self.holding.rows(), revision.clone(), changed, self.snapshot.as_ref());

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("sluice-data: {failure:#}");
+            eprintln!("error: {failure:#}");
             ExitCode::FAILURE
         }
     }
@@ -34,6 +34,7 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(BACKGROUND_THREADS)
         .thread_name("sluice-background")
+        .on_thread_park(sluice_trim::when_asked)
         .enable_all()
         .build()
         .context("cannot start the background runtime")?;
