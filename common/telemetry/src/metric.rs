@@ -54,6 +54,39 @@ pub const RAFT_LEADER: Metric = metric("sluice_raft_leader", Unit::Count, "1 on 
 /// Last applied log index.
 pub const RAFT_APPLIED_INDEX: Metric =
     metric("sluice_raft_applied_index", Unit::Count, "last log index this node has applied", &[]);
+/// Last log index.
+pub const RAFT_LAST_INDEX: Metric = metric("sluice_raft_last_index", Unit::Count, "last index of this node's log", &[]);
+/// Last committed log index.
+pub const RAFT_COMMITTED_INDEX: Metric =
+    metric("sluice_raft_committed_index", Unit::Count, "last log index this node knows to be committed", &[]);
+/// Last log index in the newest snapshot.
+pub const RAFT_SNAPSHOT_INDEX: Metric =
+    metric("sluice_raft_snapshot_index", Unit::Count, "last log index in this node's newest snapshot", &[]);
+/// Last log index that was purged.
+pub const RAFT_PURGED_INDEX: Metric =
+    metric("sluice_raft_purged_index", Unit::Count, "last index that is no longer in this node's log", &[]);
+/// Terms that began.
+pub const RAFT_ELECTIONS: Metric =
+    metric("sluice_raft_elections_total", Unit::Count, "terms that began while this node ran", &[]);
+/// Commands proposed on this node.
+pub const RAFT_PROPOSALS: Metric = metric(
+    "sluice_raft_proposals_total",
+    Unit::Count,
+    "commands proposed on this node, by what became of them: applied, not_leader, timeout, too_large, stopped",
+    &[KIND],
+);
+/// Commands under way.
+pub const RAFT_PROPOSALS_IN_FLIGHT: Metric =
+    metric("sluice_raft_proposals_in_flight", Unit::Count, "commands proposed on this node that are under way", &[]);
+/// Time of a sync of the log.
+pub const RAFT_SYNC_SECONDS: Metric =
+    metric("sluice_raft_sync_seconds", Unit::Seconds, "time to write a group of the log's writes and sync it", &[]);
+/// Writes of the log.
+pub const RAFT_SYNCED_WRITES: Metric =
+    metric("sluice_raft_synced_writes_total", Unit::Count, "writes of the log; a sync takes all that wait", &[]);
+/// Bytes of the log.
+pub const RAFT_SYNCED_BYTES: Metric =
+    metric("sluice_raft_synced_bytes_total", Unit::Bytes, "bytes written to the log", &[]);
 /// Free space where the data lies.
 pub const DISK_FREE_BYTES: Metric =
     metric("sluice_disk_free_bytes", Unit::Bytes, "free space of the data directory", &[]);
@@ -96,14 +129,21 @@ pub const REQUEST_SECONDS: Metric = metric(
 pub const INTEGRATION_SECONDS: Metric = metric(
     "sluice_integration_seconds",
     Unit::Seconds,
-    "time from calling a backend to the head of its answer",
+    "time from the call of an integration to the head of its answer",
     &[API_ID, STAGE],
 );
 /// Requests refused by a limit.
 pub const THROTTLED: Metric = metric(
     "sluice_throttled_total",
     Unit::Count,
-    "requests refused by a limit: plan, stage, method, connection",
+    "requests and connections refused by a limit: plan, method, connection",
+    &[KIND],
+);
+/// Calls of integrations without a whole answer.
+pub const INTEGRATION_FAULTS: Metric = metric(
+    "sluice_integration_faults_total",
+    Unit::Count,
+    "calls of integrations that gave no whole answer, by what went wrong",
     &[KIND],
 );
 /// Connections of clients that are open.
@@ -135,20 +175,29 @@ pub const APIS_BROKEN: Metric =
 /// Whether the node follows a control node.
 pub const FOLLOW_CONNECTED: Metric =
     metric("sluice_follow_connected", Unit::Count, "1 while connected to a control node, else 0", &[]);
+/// Control nodes lost or not reached.
+pub const FOLLOW_LOST: Metric =
+    metric("sluice_follow_lost_total", Unit::Count, "times that a control node was lost or not reached", &[]);
 
 /// Counters of all nodes.
 pub const COUNTERS: &[Metric] = &[
     BOUNDS_HIT,
+    RAFT_ELECTIONS,
+    RAFT_PROPOSALS,
+    RAFT_SYNCED_WRITES,
+    RAFT_SYNCED_BYTES,
     SYNC_SENT_BYTES,
     SYNC_SENT,
     ADMIN_CALLS,
     REQUESTS,
     THROTTLED,
+    INTEGRATION_FAULTS,
     CONNECTIONS_TAKEN,
     CONNECTIONS_REFUSED,
     REQUEST_PANICS,
     UPSTREAM_CONNECTIONS,
     UPSTREAM_RETRIES,
+    FOLLOW_LOST,
 ];
 /// Gauges of all nodes.
 pub const GAUGES: &[Metric] = &[
@@ -156,7 +205,12 @@ pub const GAUGES: &[Metric] = &[
     REVISION_NUMBER,
     RAFT_TERM,
     RAFT_LEADER,
+    RAFT_LAST_INDEX,
+    RAFT_COMMITTED_INDEX,
     RAFT_APPLIED_INDEX,
+    RAFT_SNAPSHOT_INDEX,
+    RAFT_PURGED_INDEX,
+    RAFT_PROPOSALS_IN_FLIGHT,
     DISK_FREE_BYTES,
     SYNC_SESSIONS,
     CONNECTIONS,
@@ -165,7 +219,8 @@ pub const GAUGES: &[Metric] = &[
     FOLLOW_CONNECTED,
 ];
 /// Histograms of all nodes.
-pub const HISTOGRAMS: &[Metric] = &[ADMIN_CALL_SECONDS, REQUEST_SECONDS, INTEGRATION_SECONDS, COMPILE_SECONDS];
+pub const HISTOGRAMS: &[Metric] =
+    &[RAFT_SYNC_SECONDS, ADMIN_CALL_SECONDS, REQUEST_SECONDS, INTEGRATION_SECONDS, COMPILE_SECONDS];
 
 #[cfg(test)]
 mod tests {

@@ -135,7 +135,7 @@ impl Replica for Raft {
             raft_id: self.raft_id(),
             term,
             leader,
-            commit_index: self.commit_index().unwrap_or(0),
+            commit_index: self.log_positions().committed.unwrap_or(0),
             applied_index: self.applied_index().unwrap_or(0),
             members: self.members(),
         }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::{Command, CommandFactory as _};
-use sluice_telemetry::metric::{COUNTERS, GAUGES, HISTOGRAMS};
+use sluice_telemetry::{
+    bound,
+    metric::{COUNTERS, GAUGES, HISTOGRAMS},
+};
 
 use crate::args::Cli;
 
@@ -81,6 +84,16 @@ fn every_metric_is_explained() {
     let explained = text.lines().filter_map(|row| row.strip_prefix("| `")?.split(['{', '`']).next());
     let explained: BTreeSet<&str> = explained.filter(|name| name.starts_with("sluice_")).collect();
     assert_eq!(explained, known, "{SETTINGS} and the programs name different metrics");
+}
+
+#[test]
+fn every_bound_that_is_counted_is_explained() {
+    let known: BTreeSet<&str> = bound::CONTROL.iter().chain(bound::DATA).chain(&bound::CORES).copied().collect();
+    let text = read(SETTINGS);
+    let section = text.split("\n### Bounds\n").nth(1).expect("a section of the bounds");
+    let rows = section.split("\nWorth an alert").next().unwrap_or_default().lines();
+    let explained: BTreeSet<&str> = rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
+    assert_eq!(explained, known, "{SETTINGS} and the programs name different bounds");
 }
 
 fn read(document: &str) -> String {

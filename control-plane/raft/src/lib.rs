@@ -8,6 +8,7 @@ mod durable;
 mod failure;
 mod log;
 mod machine;
+mod meters;
 mod network;
 mod raft;
 mod service;
@@ -19,7 +20,7 @@ mod suite;
 mod types;
 
 pub use failure::{ProposeFailure, RaftFailure, ReadFailure};
-pub use raft::{Leadership, MemberStatus, Proposed, Raft};
+pub use raft::{Leadership, LogPositions, MemberStatus, Proposed, Raft};
 pub use service::RaftService;
 pub use settings::RaftSettings;
 pub use store::StoreSnapshot;

@@ -5,6 +5,7 @@
 
 mod leadership;
 mod members;
+mod positions;
 mod propose;
 mod read;
 mod runtime;
@@ -21,16 +22,18 @@ use sluice_identity::{Channel, Dialer};
 use sluice_proto::raft::{Command, FoundCluster, command, outcome};
 use sluice_rpc::raft::raft_server::RaftServer;
 use sluice_state::View;
+use sluice_telemetry::Metrics;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::runtime::OwnRuntime;
-pub use self::{leadership::Leadership, members::MemberStatus, propose::Proposed};
+pub use self::{leadership::Leadership, members::MemberStatus, positions::LogPositions, propose::Proposed};
 use crate::{
     RaftFailure, RaftSettings, StoreSnapshot,
     log::{FlushThread, LogStore},
     machine::Machine,
+    meters::{LogMeters, Meters},
     network::{Clients, Lane, MESSAGE_BYTES, Network, Records},
     service::RaftService,
     states::States,
@@ -58,6 +61,7 @@ struct Inner {
     states: Arc<States>,
     network: Arc<Network>,
     leadership: watch::Receiver<Leadership>,
+    meters: Meters,
     /// Held while members change: one change at a time.
     changing: tokio::sync::Mutex<()>,
     stop: CancellationToken,
@@ -79,12 +83,13 @@ impl std::fmt::Debug for Raft {
 }
 
 impl Raft {
-    /// Opens log and state under the settings' folder, or makes them, and starts Raft on threads of its own.
+    /// Opens log and state under the settings' folder, or makes them, and starts Raft on threads of its own. What it counts
+    /// goes to `metrics`.
     ///
     /// # Errors
     /// `WrongNode`, `WrongCluster` and `WrongFormat` for a folder that is not this node's; `Storage` for one that cannot
     /// be used; `Settings` when times contradict each other.
-    pub async fn open(settings: RaftSettings, dialer: Dialer) -> Result<Self, RaftFailure> {
+    pub async fn open(settings: RaftSettings, dialer: Dialer, metrics: &Metrics) -> Result<Self, RaftFailure> {
         let config = Arc::new(config(&settings)?);
         let runtime = OwnRuntime::start().map_err(|error| RaftFailure::Settings { problem: error.to_string() })?;
         let handle = runtime.handle();
@@ -93,14 +98,16 @@ impl Raft {
         let (raft_id, cluster_id) = (settings.raft_id, settings.cluster_id.clone());
         let network = Arc::new(Network::new(raft_id, cluster_id, patience, records, dialer, handle.clone()));
         let (told, leadership) = watch::channel(Leadership::default());
+        let meters = Meters::register(metrics);
         let (core, log, states, flush) = {
             let (settings, clients) = (settings.clone(), Clients(network.clone()));
-            let started = handle.spawn(start(settings, config, clients));
+            let started = handle.spawn(start(settings, config, clients, meters.log.clone()));
             started.await.map_err(|error| RaftFailure::Stopped { problem: error.to_string() })??
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let changing = tokio::sync::Mutex::default();
-        let inner = Inner { settings, core, log, states, network, leadership, changing, stop, tasks, runtime, flush };
+        let inner =
+            Inner { settings, core, log, states, network, leadership, meters, changing, stop, tasks, runtime, flush };
         let raft = Self { inner: Arc::new(inner) };
         raft.start_tasks(told);
         raft.lead_alone().await;
@@ -110,7 +117,8 @@ impl Raft {
     fn start_tasks(&self, told: watch::Sender<Leadership>) {
         let Inner { core, stop, tasks, .. } = &*self.inner;
         let handle = self.inner.runtime.handle();
-        tasks.spawn_on(stop.clone().run_until_cancelled_owned(leadership::follow(core.clone(), told)), &handle);
+        let following = leadership::follow(core.clone(), told, self.inner.meters.elections.clone());
+        tasks.spawn_on(stop.clone().run_until_cancelled_owned(following), &handle);
         // Weak: the task does not keep Raft alive.
         let weak = Arc::downgrade(&self.inner);
         tasks.spawn_on(stop.clone().run_until_cancelled_owned(members::promote_learners(weak)), &handle);
@@ -187,25 +195,6 @@ impl Raft {
         &self.inner.settings.advertise
     }
 
-    /// The index of the last entry applied on this node.
-    pub fn applied_index(&self) -> Option<u64> {
-        *self.inner.states.applied().borrow()
-    }
-
-    /// The index of the last entry that this node knows to be committed.
-    pub fn commit_index(&self) -> Option<u64> {
-        let metrics = self.inner.core.metrics();
-        let committed = metrics.borrow_watched().cluster_committed;
-        committed.map(|id| id.index)
-    }
-
-    /// The index of the last entry that this node's log no longer holds.
-    pub fn purged_index(&self) -> Option<u64> {
-        let metrics = self.inner.core.metrics();
-        let purged = metrics.borrow_watched().purged;
-        purged.map(|id| id.index)
-    }
-
     /// The `Raft` service for the peer port. Serve it on [`Raft::runtime`].
     pub fn peer_service(&self) -> RaftServer<RaftService> {
         let Inner { core, network, states, .. } = &*self.inner;
@@ -257,12 +246,17 @@ impl Raft {
 type Started = (Core, LogStore, Arc<States>, FlushThread);
 
 /// Opens the disk and starts the core. Runs on Raft's runtime, where the core then lives.
-async fn start(settings: RaftSettings, config: Arc<Config>, clients: Clients) -> Result<Started, RaftFailure> {
+async fn start(
+    settings: RaftSettings,
+    config: Arc<Config>,
+    clients: Clients,
+    meters: LogMeters,
+) -> Result<Started, RaftFailure> {
     let raft_id = settings.raft_id;
     let opening = tokio::task::spawn_blocking(move || {
         let folders = Folders::open(&settings.data_dir)?;
         let RaftSettings { raft_id, cluster_id, snapshot_log_bytes, .. } = &settings;
-        let (log, flush) = LogStore::open(&folders.log(), *raft_id, cluster_id, *snapshot_log_bytes)?;
+        let (log, flush) = LogStore::open(&folders.log(), *raft_id, cluster_id, *snapshot_log_bytes, meters)?;
         let states = Arc::new(States::open(folders, log.growth())?);
         Ok::<_, RaftFailure>((log, flush, states))
     });

@@ -6,10 +6,12 @@ use openraft::{
     StorageError,
     testing::log::{StoreBuilder, Suite},
 };
+use sluice_telemetry::Metrics;
 
 use crate::{
     log::{FlushThread, LogStore},
     machine::Machine,
+    meters::LogMeters,
     states::States,
     store::folders::Folders,
     types::TypeConfig,
@@ -24,7 +26,8 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, Guard> for OnDisk {
     async fn build(&self) -> Result<(Guard, LogStore, Machine), StorageError<TypeConfig>> {
         let home = tempfile::tempdir().unwrap();
         let folders = Folders::open(home.path()).unwrap();
-        let (log, flush) = LogStore::open(&folders.log(), 1, "cluster", u64::MAX).unwrap();
+        let meters = LogMeters::register(&Metrics::new());
+        let (log, flush) = LogStore::open(&folders.log(), 1, "cluster", u64::MAX, meters).unwrap();
         let states = Arc::new(States::open(folders, log.growth()).unwrap());
         let machine = Machine::new(states).unwrap();
         Ok(((flush, home), log, machine))

@@ -15,6 +15,7 @@ use std::{
 use harness::{Cluster, FAST, plan, wait_until};
 use sluice_proto::raft::outcome;
 use sluice_raft::{ProposeFailure, Raft, RaftFailure};
+use sluice_telemetry::Metrics;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_node_is_founded_proposes_and_shows_its_state() {
@@ -74,11 +75,11 @@ async fn a_folder_of_another_node_or_cluster_is_refused() {
     cluster.stop(1).await;
     let mut settings = cluster.settings(1);
     settings.raft_id = 2;
-    let refused = Raft::open(settings, cluster.dialer(2)).await;
+    let refused = Raft::open(settings, cluster.dialer(2), &Metrics::new()).await;
     assert!(matches!(refused, Err(RaftFailure::WrongNode { expected: 2, found: 1, .. })), "{refused:?}");
     let mut settings = cluster.settings(1);
     settings.cluster_id = "another".to_owned();
-    let refused = Raft::open(settings, cluster.dialer(1)).await;
+    let refused = Raft::open(settings, cluster.dialer(1), &Metrics::new()).await;
     assert!(matches!(refused, Err(RaftFailure::WrongCluster { .. })), "{refused:?}");
 }
 
@@ -155,6 +156,28 @@ async fn a_follower_refuses_to_propose_but_reads_what_was_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn proposals_are_counted_by_what_became_of_them_and_the_log_says_where_it_stands() {
+    let cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let follower = if leader == 1 { 2 } else { 1 };
+    let proposals = |id, kind: &str| cluster.counted(id, &format!("sluice_raft_proposals_total{{kind=\"{kind}\"}}"));
+    let before = proposals(leader, "applied");
+    let last = cluster.propose(plan("one")).await.log_index;
+    assert_eq!(proposals(leader, "applied"), before + 1);
+    let large = harness::plan_with("large", &"x".repeat(2 << 20));
+    cluster.raft(leader).propose(large, harness::deadline()).await.unwrap_err();
+    cluster.raft(follower).propose(plan("refused"), harness::deadline()).await.unwrap_err();
+    assert_eq!((proposals(leader, "too_large"), proposals(follower, "not_leader")), (1, 1));
+    assert_eq!(cluster.counted(leader, "sluice_raft_proposals_in_flight"), 0);
+    assert!(cluster.counted(leader, "sluice_raft_elections_total") > 0);
+    wait_until("the log says that it has come there", || {
+        let found = cluster.raft(leader).log_positions();
+        [found.last, found.committed, found.applied].iter().all(|index| *index >= Some(last))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nothing_is_acknowledged() {
     let mut cluster = Cluster::of(3).await;
     let leader = cluster.leader().await;
@@ -188,7 +211,7 @@ async fn a_node_far_behind_gets_the_state_and_then_the_log() {
     .await;
     let leader = cluster.leader().await;
     let behind = if leader == 3 { 2 } else { 3 };
-    let missed = cluster.raft(leader).commit_index();
+    let missed = cluster.raft(leader).log_positions().committed;
     cluster.kill(behind);
     let filler = "x".repeat(4 << 10);
     let mut last = 0;
@@ -197,7 +220,7 @@ async fn a_node_far_behind_gets_the_state_and_then_the_log() {
     }
     let leader = cluster.leader().await;
     wait_until("no log holds what the node missed", || {
-        [1, 2, 3].into_iter().filter(|id| *id != behind).all(|id| cluster.raft(id).purged_index() > missed)
+        [1, 2, 3].into_iter().filter(|id| *id != behind).all(|id| cluster.raft(id).log_positions().purged > missed)
     })
     .await;
     let view = cluster.raft(leader).view();

@@ -35,7 +35,7 @@ pub(crate) async fn assemble(
 
     let listeners = Listeners::new(ports, &identity, plaintext)?;
     let dialer = Dialer::of_node(&identity, plaintext)?;
-    let raft = Raft::open(raft_settings(&settings, &data, &identity, &announced)?, dialer).await?;
+    let raft = Raft::open(raft_settings(&settings, &data, &identity, &announced)?, dialer, &metrics).await?;
     let fleet = Fleet::start(raft.clone());
     let sync = SyncServer::new(fleet.clone(), Sealer::new(&cluster_key), &metrics);
     let admin = AdminSettings { node_id: identity.node_id.clone(), cluster_key };

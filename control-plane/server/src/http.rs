@@ -20,7 +20,7 @@ use hyper_util::{
 };
 use sluice_identity::Incoming;
 use sluice_raft::Raft;
-use sluice_telemetry::{Gauge, Metrics, metric};
+use sluice_telemetry::{Counter, Gauge, Metrics, bound, metric};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -40,6 +40,8 @@ pub(crate) struct Report {
     raft: Raft,
     metrics: Metrics,
     gauges: Gauges,
+    /// Connections that waited for a place.
+    crowded: Counter,
     /// Set when the node stops: it is not ready from then on.
     stop: CancellationToken,
 }
@@ -48,7 +50,11 @@ pub(crate) struct Report {
 struct Gauges {
     term: Gauge,
     leader: Gauge,
+    last_index: Gauge,
+    committed_index: Gauge,
     applied_index: Gauge,
+    snapshot_index: Gauge,
+    purged_index: Gauge,
     revision: Gauge,
     disk_free: Gauge,
 }
@@ -65,11 +71,16 @@ impl Report {
         let gauges = Gauges {
             term: metrics.gauge(&metric::RAFT_TERM, &[]),
             leader: metrics.gauge(&metric::RAFT_LEADER, &[]),
+            last_index: metrics.gauge(&metric::RAFT_LAST_INDEX, &[]),
+            committed_index: metrics.gauge(&metric::RAFT_COMMITTED_INDEX, &[]),
             applied_index: metrics.gauge(&metric::RAFT_APPLIED_INDEX, &[]),
+            snapshot_index: metrics.gauge(&metric::RAFT_SNAPSHOT_INDEX, &[]),
+            purged_index: metrics.gauge(&metric::RAFT_PURGED_INDEX, &[]),
             revision: metrics.gauge(&metric::REVISION_NUMBER, &[]),
             disk_free: metrics.gauge(&metric::DISK_FREE_BYTES, &[]),
         };
-        Self { raft, metrics, gauges, stop }
+        let crowded = metrics.counter(&metric::BOUNDS_HIT, &[bound::OPERATIONS_CONNECTIONS]);
+        Self { raft, metrics, gauges, crowded, stop }
     }
 
     async fn answer(&self, request: &Request<Received>) -> Response<Full<Bytes>> {
@@ -108,7 +119,16 @@ impl Report {
         let leadership = *self.raft.leadership().borrow();
         self.gauges.term.set(leadership.term as f64);
         self.gauges.leader.set(if leadership.this { 1.0 } else { 0.0 });
-        self.gauges.applied_index.set(self.raft.applied_index().unwrap_or(0) as f64);
+        let positions = self.raft.log_positions();
+        for (gauge, index) in [
+            (&self.gauges.last_index, positions.last),
+            (&self.gauges.committed_index, positions.committed),
+            (&self.gauges.applied_index, positions.applied),
+            (&self.gauges.snapshot_index, positions.snapshot),
+            (&self.gauges.purged_index, positions.purged),
+        ] {
+            gauge.set(index.unwrap_or(0) as f64);
+        }
         self.gauges.revision.set(self.raft.view().number() as f64);
         let this = self.raft.members().into_iter().find(|member| member.raft_id == self.raft.raft_id());
         if let Some(free) = this.and_then(|member| member.free_bytes) {
@@ -134,7 +154,13 @@ pub(crate) async fn serve(mut incoming: Incoming, report: Arc<Report>, stop: Can
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
-        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let place = match places.clone().try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                report.crowded.increment(1);
+                places.clone().acquire_owned().await.expect("the semaphore is never closed")
+            }
+        };
         // Cancel safe: a connection that is not taken stays in the listener's queue.
         let connection = tokio::select! {
             next = incoming.next() => next,

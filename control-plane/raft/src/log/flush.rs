@@ -8,14 +8,18 @@ use std::{
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Instant,
 };
 
 use openraft::storage::IOFlushed;
 use rocksdb::WriteBatch;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use super::{Shared, keys, synced};
-use crate::{failure::stop_process, types::TypeConfig};
+use crate::{failure::stop_process, meters::LogMeters, types::TypeConfig};
 
 /// Writes that may wait; more make the caller wait.
 const WAITING_MAX: usize = 256;
@@ -38,6 +42,7 @@ pub(super) enum Write {
 #[derive(Clone)]
 pub(super) struct FlushQueue {
     queue: mpsc::WeakSender<Write>,
+    meters: LogMeters,
 }
 
 /// The thread itself. It ends when this is dropped, and everything asked for before is on disk.
@@ -68,17 +73,24 @@ impl Drop for FlushThread {
 }
 
 impl FlushQueue {
-    pub(super) fn start(shared: Arc<Shared>) -> io::Result<(Self, FlushThread)> {
+    pub(super) fn start(shared: Arc<Shared>, meters: LogMeters) -> io::Result<(Self, FlushThread)> {
         let (queue, writes) = mpsc::channel(WAITING_MAX);
-        let weak = queue.downgrade();
-        let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || run(&shared, writes))?;
-        Ok((Self { queue: weak }, FlushThread { parts: Mutex::new(Some((queue, thread))) }))
+        let this = Self { queue: queue.downgrade(), meters: meters.clone() };
+        let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || run(&shared, writes, &meters))?;
+        Ok((this, FlushThread { parts: Mutex::new(Some((queue, thread))) }))
     }
 
     /// Hands `write` over. Waits while too many do.
     pub(super) async fn send(&self, write: Write) -> io::Result<()> {
         let queue = self.queue.upgrade().ok_or_else(ended)?;
-        queue.send(write).await.map_err(|_| ended())
+        match queue.try_send(write) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(ended()),
+            Err(TrySendError::Full(write)) => {
+                self.meters.queue_full.increment(1);
+                queue.send(write).await.map_err(|_| ended())
+            }
+        }
     }
 
     /// Hands a write over and waits until it is on disk.
@@ -93,7 +105,7 @@ fn ended() -> io::Error {
     io::Error::other("the thread that writes the log has ended")
 }
 
-fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>) {
+fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>, meters: &LogMeters) {
     let synced = synced();
     let mut waiting = Vec::with_capacity(WAITING_MAX);
     while let Some(first) = writes.blocking_recv() {
@@ -113,11 +125,13 @@ fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>) {
                 Err(_) => break,
             }
         }
+        let (bytes, began) = (batch.size_in_bytes(), Instant::now());
         // Purges too: whole files of entries are deleted behind them, which must not outlive the mark that says so.
         let written = shared.db.write_opt(batch, &synced);
         if let Err(error) = written {
             stop_process("writing the log", &error);
         }
+        meters.synced(waiting.len(), bytes, began.elapsed());
         waiting.drain(..).for_each(|write| complete(shared, write));
     }
 }

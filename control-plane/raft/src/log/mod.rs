@@ -28,6 +28,7 @@ pub(crate) use self::{flush::FlushThread, reader::LogReader};
 use crate::{
     RaftFailure,
     durable::Durable,
+    meters::LogMeters,
     types::{Entry, LogId, Vote},
 };
 
@@ -101,6 +102,7 @@ impl LogStore {
         raft_id: u64,
         cluster_id: &str,
         growth_bytes_max: u64,
+        meters: LogMeters,
     ) -> Result<(Self, FlushThread), RaftFailure> {
         let storage = |problem: String| RaftFailure::Storage { path: folder.to_owned(), problem };
         std::fs::create_dir_all(folder).map_err(|error| storage(error.to_string()))?;
@@ -110,7 +112,7 @@ impl LogStore {
         let growth = Arc::new(Growth { limit: growth_bytes_max, ..Growth::default() });
         let shared =
             Arc::new(Shared { db, tail: Mutex::new(Tail::new(TAIL_BYTES)), position: Mutex::new(position), growth });
-        let (flush, thread) = FlushQueue::start(shared.clone()).map_err(|error| storage(error.to_string()))?;
+        let (flush, thread) = FlushQueue::start(shared.clone(), meters).map_err(|error| storage(error.to_string()))?;
         Ok((Self { shared, flush }, thread))
     }
 

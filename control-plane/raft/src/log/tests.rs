@@ -3,6 +3,7 @@ use openraft::{
     impls::leader_id_adv::LeaderId,
     storage::{IOFlushed, RaftLogStorage, RaftLogStorageExt},
 };
+use sluice_telemetry::Metrics;
 use tempfile::TempDir;
 
 use super::*;
@@ -17,12 +18,34 @@ fn entry(term: u64, index: u64, bytes: usize) -> Entry {
 }
 
 fn open(home: &TempDir) -> (LogStore, FlushThread) {
-    LogStore::open(home.path(), 1, "cluster", 1_000).unwrap()
+    open_with(home, &Metrics::new())
+}
+
+fn open_with(home: &TempDir, metrics: &Metrics) -> (LogStore, FlushThread) {
+    LogStore::open(home.path(), 1, "cluster", 1_000, LogMeters::register(metrics)).unwrap()
 }
 
 async fn indexes(log: &LogStore) -> Vec<u64> {
     let entries = log.reader().try_get_log_entries(0..1_000).await.unwrap();
     entries.iter().map(|entry| entry.log_id.index).collect()
+}
+
+#[tokio::test]
+async fn what_reaches_the_disk_is_counted_with_its_syncs() {
+    let home = tempfile::tempdir().unwrap();
+    let metrics = Metrics::new();
+    let (mut log, flush) = open_with(&home, &metrics);
+    log.blocking_append((1..=9).map(|index| entry(1, index, 1_000))).await.unwrap();
+    log.purge(id(1, 2)).await.unwrap();
+    flush.stop().await;
+    let text = metrics.render();
+    let value = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.trim().parse().unwrap()
+    };
+    assert_eq!(value("sluice_raft_synced_writes_total "), 2, "nine entries are one write");
+    assert_eq!(value("sluice_raft_sync_seconds_count "), 2, "each was waited for");
+    assert!(value("sluice_raft_synced_bytes_total ") > 9_000);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use openraft::{
     async_runtime::{Instant as _, WatchReceiver},
     vote::RaftLeaderId,
 };
+use sluice_telemetry::Counter;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -47,15 +48,17 @@ impl Raft {
     }
 }
 
-/// Tells `told` of each change, until Raft stops.
-pub(super) async fn follow(core: Core, told: watch::Sender<Leadership>) {
+/// Tells `told` of each change, until Raft stops, and counts the terms that began meanwhile.
+pub(super) async fn follow(core: Core, told: watch::Sender<Leadership>, elections: Counter) {
     let mut metrics = core.server_metrics();
+    let mut term = metrics.borrow_watched().vote.leader_id.term();
     loop {
         let now = {
             let metrics = metrics.borrow_watched();
             let this = metrics.state == ServerState::Leader;
             Leadership { term: metrics.vote.leader_id.term(), leader: metrics.current_leader, this }
         };
+        elections.increment(now.term.saturating_sub(std::mem::replace(&mut term, now.term)));
         let changed = told.send_if_modified(|before| std::mem::replace(before, now) != now);
         if changed {
             info!(term = now.term, leader = now.leader, this = now.this, "raft leadership");

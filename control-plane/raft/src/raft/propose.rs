@@ -37,6 +37,13 @@ impl Raft {
     /// # Errors
     /// `NotLeader` and `TooLarge` when nothing was proposed, `Timeout` when the outcome is not known, `Stopped`.
     pub async fn propose(&self, command: Command, deadline: Instant) -> Result<Proposed, ProposeFailure> {
+        let _in_flight = self.inner.meters.begin();
+        let outcome = self.decide(command, deadline).await;
+        self.inner.meters.proposed(&outcome);
+        outcome
+    }
+
+    async fn decide(&self, command: Command, deadline: Instant) -> Result<Proposed, ProposeFailure> {
         let command = EncodedCommand(command.encode_to_vec().into());
         // In the log it could never be taken out again, nor be sent: nothing after it would be committed.
         let bytes = command.0.len();

@@ -10,6 +10,7 @@ use sluice_identity::{Dialer, Door, Identity, Listener, NodeRole, PeerLayer, Pla
 use sluice_proto::raft::{Change, Command, FoundCluster, PutRow, RowChange, RowRef, Stamp, Table, command, row_change};
 use sluice_raft::{ProposeFailure, Proposed, Raft, RaftFailure, RaftSettings, StoreSnapshot};
 use sluice_state::{Tables, View};
+use sluice_telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -32,6 +33,8 @@ pub(crate) async fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
 struct Node {
     home: TempDir,
     address: String,
+    /// What it has counted, over its starts.
+    metrics: Metrics,
     running: Option<(Raft, JoinHandle<()>)>,
 }
 
@@ -69,7 +72,8 @@ impl Cluster {
     }
 
     async fn make(&mut self, id: u64) {
-        let node = Node { home: TempDir::new().unwrap(), address: "127.0.0.1:0".to_owned(), running: None };
+        let address = "127.0.0.1:0".to_owned();
+        let node = Node { home: TempDir::new().unwrap(), address, metrics: Metrics::new(), running: None };
         self.nodes.insert(id, node);
         self.start(id).await;
     }
@@ -114,7 +118,7 @@ impl Cluster {
     async fn open(&self, id: u64) -> Raft {
         let end = deadline();
         loop {
-            match Raft::open(self.settings(id), self.dialer(id)).await {
+            match Raft::open(self.settings(id), self.dialer(id), &self.nodes[&id].metrics).await {
                 Ok(raft) => return raft,
                 Err(RaftFailure::Storage { problem, .. }) if problem.contains("lock") && Instant::now() < end => {}
                 Err(failure) => panic!("{failure}"),
@@ -134,6 +138,13 @@ impl Cluster {
         let (raft, serving) = self.nodes.get_mut(&id).unwrap().running.take().unwrap();
         serving.abort();
         drop(raft);
+    }
+
+    /// What a node has counted under a name, with its labels; 0 where there is none.
+    pub(crate) fn counted(&self, id: u64, name: &str) -> u64 {
+        let text = self.nodes[&id].metrics.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
     }
 
     pub(crate) fn raft(&self, id: u64) -> &Raft {
