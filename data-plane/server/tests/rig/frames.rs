@@ -9,6 +9,7 @@ pub(crate) const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
 pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -20,10 +21,16 @@ const POST: u8 = 0x83;
 fn block(method: u8, authority: &str, path: &str) -> Vec<u8> {
     let mut block = vec![method, 0x86];
     for (index, value) in [(1, authority), (4, path)] {
-        block.extend_from_slice(&[index, u8::try_from(value.len()).unwrap()]);
-        block.extend_from_slice(value.as_bytes());
+        block.push(index);
+        push_text(&mut block, value);
     }
     block
+}
+
+/// A short text as it is (RFC 7541, section 5.2).
+fn push_text(block: &mut Vec<u8>, text: &str) {
+    block.push(u8::try_from(text.len()).unwrap());
+    block.extend_from_slice(text.as_bytes());
 }
 
 /// One frame.
@@ -63,7 +70,32 @@ impl Wire {
 
     /// Sends a GET on stream 1.
     pub(crate) fn get(&mut self, authority: &str, path: &str) {
-        self.send(HEADERS, END_HEADERS | END_STREAM, 1, &block(GET, authority, path));
+        self.get_with(authority, path, &[]);
+    }
+
+    /// Sends a GET with more fields, which need not be valid, on stream 1.
+    pub(crate) fn get_with(&mut self, authority: &str, path: &str, fields: &[(&str, &str)]) {
+        let mut block = block(GET, authority, path);
+        for (name, value) in fields {
+            // RFC 7541, section 6.2.2: a literal with a name of its own.
+            block.push(0);
+            push_text(&mut block, name);
+            push_text(&mut block, value);
+        }
+        self.send(HEADERS, END_HEADERS | END_STREAM, 1, &block);
+    }
+
+    /// Whether stream 1, or the whole connection, ends as malformed.
+    pub(crate) fn is_refused(&mut self) -> bool {
+        loop {
+            let frame = self.next();
+            match frame.kind {
+                RST_STREAM => return frame.payload != [0; 4],
+                GOAWAY => return frame.payload[4..8] != [0; 4],
+                HEADERS | DATA => return false,
+                _ => {}
+            }
+        }
     }
 
     /// Reads to the end of stream 1: how many header blocks it had, and its body.
