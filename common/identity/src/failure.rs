@@ -47,7 +47,7 @@ pub enum IdentityFailure {
         found: String,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; free the port, or choose another")]
     Listen {
         /// HOST:PORT.
         address: String,

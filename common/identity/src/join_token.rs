@@ -1,15 +1,20 @@
 //! Join tokens: what lets a machine become a node, once.
 //!
 //! Promise: the text holds the CA's certificate, so that the joining node verifies whom it talks to, and a secret of 256
-//! bits, of which the cluster keeps only the hash. Absent: that a token is used once (the replicated state's).
+//! bits, of which the cluster keeps only the hash. The secret follows from the cluster key and the request that asks for
+//! it: asked again, also of another leader, it is the same. Absent: that a token is used once (the replicated state's).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use sluice_proto::raft;
 
-use crate::{IdentityFailure, NodeRole, Secret, random_token, secret::random_bytes, token_hash};
+use crate::{ClusterKey, IdentityFailure, NodeRole, Secret, token_hash};
 
 const PREFIX: &str = "sluice-join-1.";
+/// What the cluster key is used for here.
+const CONTEXT: &str = "sluice join tokens v1";
+const ID_BYTES: usize = 5;
+const SECRET_BYTES: usize = 32;
 
 /// A join token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,19 +42,28 @@ struct Text {
 }
 
 impl JoinToken {
-    /// A new token of `cluster_id`.
+    /// The token of `cluster_id` that the request `request_id` of `actor` asks for.
     ///
-    /// # Errors
-    /// `Random` when the system has no randomness.
-    pub fn generate(cluster_id: &str, role: NodeRole, ca_pem: Option<&str>) -> Result<Self, IdentityFailure> {
-        let id: [u8; 5] = random_bytes()?;
-        Ok(Self {
+    /// Whoever knows the request but not `key` knows nothing of the secret. A request id must be used for one token only:
+    /// the replicated state sees to that.
+    pub fn of_request(
+        key: &ClusterKey,
+        (actor, request_id): (&str, &[u8]),
+        cluster_id: &str,
+        role: NodeRole,
+        ca_pem: Option<&str>,
+    ) -> Self {
+        // The length first, so that no two requests are one input.
+        let input = [&(actor.len() as u64).to_le_bytes(), actor.as_bytes(), request_id].concat();
+        let bytes: [u8; SECRET_BYTES + ID_BYTES] = key.derive(CONTEXT, &input);
+        let (secret, id) = bytes.split_at(SECRET_BYTES);
+        Self {
             id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
             role,
-            secret: random_token("slj_")?,
+            secret: Secret::new(format!("slj_{}", URL_SAFE_NO_PAD.encode(secret))),
             cluster_id: cluster_id.to_owned(),
             ca_pem: ca_pem.filter(|pem| !pem.is_empty()).map(str::to_owned),
-        })
+        }
     }
 
     /// What the cluster keeps in place of the secret.
@@ -129,10 +143,31 @@ pub fn admit(kept: Option<&raft::JoinToken>, secret: &str, role: NodeRole, now_m
 mod tests {
     use super::*;
 
+    fn token(ca_pem: Option<&str>) -> JoinToken {
+        JoinToken::of_request(&ClusterKey::generate().unwrap(), ("local", b"1"), "c1", NodeRole::Data, ca_pem)
+    }
+
+    #[test]
+    fn a_request_has_one_token_and_no_other_has_it() {
+        let (key, other_key) = (ClusterKey::generate().unwrap(), ClusterKey::generate().unwrap());
+        let of = |key: &ClusterKey, request| JoinToken::of_request(key, request, "c1", NodeRole::Data, None);
+        let token = of(&key, ("local", b"request 1"));
+        assert_eq!(of(&key, ("local", b"request 1")), token);
+        assert_eq!((token.id.len(), token.secret.expose().len()), (10, 47));
+        for other in [
+            of(&key, ("local", b"request 2")),
+            of(&key, ("bootstrap", b"request 1")),
+            of(&key, ("localr", b"equest 1")),
+            of(&other_key, ("local", b"request 1")),
+        ] {
+            assert!(other.id != token.id && other.secret != token.secret);
+        }
+    }
+
     #[test]
     fn a_token_survives_its_text() {
         for ca_pem in [None, Some("-----BEGIN CERTIFICATE-----\n")] {
-            let token = JoinToken::generate("c1", NodeRole::Data, ca_pem).unwrap();
+            let token = token(ca_pem);
             let text = token.to_text();
             assert_eq!(JoinToken::parse(&format!("  {}\n", text.expose())).unwrap(), token);
             assert!(!format!("{token:?}").contains(token.secret.expose().as_str()));
@@ -141,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_no_token_says_what_was_expected() {
-        let whole = JoinToken::generate("c1", NodeRole::Data, None).unwrap().to_text();
+        let whole = token(None).to_text();
         let cut = &whole.expose()[..whole.expose().len() - 3];
         for text in ["", "slo_abc", "sluice-join-1.", "sluice-join-1.%%", cut] {
             let message = JoinToken::parse(text).unwrap_err().to_string();
@@ -151,7 +186,7 @@ mod tests {
 
     #[test]
     fn only_the_right_secret_in_time_for_the_right_role_is_admitted() {
-        let token = JoinToken::generate("c1", NodeRole::Data, None).unwrap();
+        let token = token(None);
         let kept = raft::JoinToken {
             id: token.id.clone(),
             role: "data".into(),

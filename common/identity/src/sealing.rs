@@ -1,7 +1,8 @@
 //! Sealing: values that lie in replicated state but are readable only with the cluster key.
 //!
 //! Promise: AES-256-GCM with a random nonce; a value that was changed, or moved to another place, does not open. A
-//! sealed value names its key (`k1:…`), so that the key can be rotated. Absent: rotation.
+//! sealed value names its key (`k1:…`), so that the key can be rotated. What is derived from a key tells nothing of it,
+//! nor of what is derived for another use. Absent: rotation.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -33,6 +34,15 @@ impl ClusterKey {
     /// `Random` when the system has no randomness.
     pub fn generate() -> Result<Self, IdentityFailure> {
         Ok(Self { id: FIRST_KEY_ID.to_owned(), bytes: random_bytes()? })
+    }
+
+    /// Bytes that only a holder of the key can make, the same for the same `input` on every node; `context` names the
+    /// use, as blake3 asks of it: a constant of the program, unlike any other.
+    pub(crate) fn derive<const N: usize>(&self, context: &str, input: &[u8]) -> [u8; N] {
+        let key = blake3::derive_key(context, &self.bytes);
+        let mut bytes = [0; N];
+        blake3::Hasher::new_keyed(&key).update(input).finalize_xof().fill(&mut bytes);
+        bytes
     }
 
     /// Reads `ID:BASE64`, as [`ClusterKey::to_text`] writes it.
@@ -149,6 +159,20 @@ mod tests {
 
     fn sealer() -> Sealer {
         Sealer::new(&ClusterKey::generate().unwrap())
+    }
+
+    #[test]
+    fn what_is_derived_depends_on_key_use_and_input_only() {
+        let key = ClusterKey::generate().unwrap();
+        let derived: [u8; 16] = key.derive("use", b"input");
+        assert_eq!(derived, ClusterKey::parse(key.to_text().expose()).unwrap().derive("use", b"input"));
+        for other in [
+            key.derive("another use", b"input"),
+            key.derive("use", b"another input"),
+            ClusterKey::generate().unwrap().derive("use", b"input"),
+        ] {
+            assert_ne!(derived, other);
+        }
     }
 
     #[test]

@@ -20,8 +20,9 @@ use sluice_rpc::{
 use tonic::{Code, Request, Response, Status};
 
 use crate::{
-    Authority, Dialer, Door, Identity, IdentityFailure, JoinToken, Listener, NodeNames, NodeRole, Peer, PeerLayer,
-    Plaintext, Purpose, RolesLayer, Secret, ServerTrust, Trust, certificate_request, grpc_server, token_hash,
+    Authority, ClusterKey, Dialer, Door, Identity, IdentityFailure, JoinToken, Listener, NodeNames, NodeRole, Peer,
+    PeerLayer, Plaintext, Purpose, RolesLayer, Secret, ServerTrust, Trust, certificate_request, grpc_server,
+    token_hash,
 };
 
 const TOKEN: &str = "slo_test";
@@ -224,12 +225,14 @@ async fn at_the_admin_door_a_token_makes_an_operator_and_nothing_makes_anonymous
 async fn a_joining_node_verifies_the_server_by_its_token_and_may_only_join() {
     let cluster = Certified::new("c1");
     let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Admin).await;
-    let token = JoinToken::generate("c1", NodeRole::Data, Some(cluster.authority.ca_pem())).unwrap();
+    let token = |ca_pem| {
+        JoinToken::of_request(&ClusterKey::generate().unwrap(), ("local", b"1"), "c1", NodeRole::Data, Some(ca_pem))
+    };
+    let (foreign, token) = (token(Certified::new("c1").authority.ca_pem()), token(cluster.authority.ca_pem()));
     let joining = Dialer::of_joining(Some(&token), Plaintext::LoopbackOnly).unwrap();
     let channel = joining.channel(&address, NodeRole::Control, Purpose::Admin).unwrap();
     ClusterClient::new(channel).join(timed(admin::JoinRequest::default())).await.unwrap();
     assert_eq!(status_of(&joining, &address, NodeRole::Control).await.unwrap_err().code(), Code::Unauthenticated);
-    let foreign = JoinToken::generate("c1", NodeRole::Data, Some(Certified::new("c1").authority.ca_pem())).unwrap();
     let foreign = Dialer::of_joining(Some(&foreign), Plaintext::LoopbackOnly).unwrap();
     let channel = foreign.channel(&address, NodeRole::Control, Purpose::Admin).unwrap();
     assert!(ClusterClient::new(channel).join(timed(admin::JoinRequest::default())).await.is_err());

@@ -4,7 +4,8 @@ use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
 use sluice_identity::{
-    Channel, Dialer, Identity, IdentityFailure, JoinToken, NodeRole, Plaintext, Purpose, ServerTrust, read_secret,
+    Channel, ClusterKey, Dialer, Identity, IdentityFailure, JoinToken, NodeRole, Plaintext, Purpose, ServerTrust,
+    read_secret,
 };
 use sluice_proto::{
     admin::CreateTokenRequest,
@@ -131,7 +132,8 @@ async fn a_plaintext_cluster_does_not_listen_off_loopback() {
 async fn a_node_that_cannot_join_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
-    let token = JoinToken::generate("c1", NodeRole::Data, None).unwrap();
+    let key = ClusterKey::generate().unwrap();
+    let token = JoinToken::of_request(&key, ("local", b"1"), "c1", NodeRole::Data, None);
     std::fs::write(&file, token.to_text().expose()).unwrap();
     let join = Settings {
         join: vec!["http://127.0.0.1:1".into()],

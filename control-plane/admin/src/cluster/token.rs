@@ -25,13 +25,13 @@ const TTL_DEFAULT: u64 = 3_600;
 /// Seconds for which a token may be valid: a week.
 const TTL_MAX: u64 = 7 * 24 * 3_600;
 
-/// Makes a token. It is not remembered by request id, since its secret is not: asking again makes another one, and the
-/// first expires unused.
+/// Makes a token. Asked again with the same request id it is the same token: its secret follows from the request.
 pub(super) async fn create<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
     message: CreateTokenRequest,
 ) -> Result<CreateTokenReply, Refused> {
+    let request = call.request_id(&message.request_id, &message)?;
     let role = NodeRole::parse(&message.role)
         .ok_or_else(|| Refused::invalid("role", format!("expected control or data, found `{}`", message.role), ""))?;
     let ttl = message.ttl_seconds.unwrap_or(TTL_DEFAULT);
@@ -44,22 +44,28 @@ pub(super) async fn create<R: Replica>(
         (view.cluster().unwrap_or_default(), view.stamp())
     };
     let ca_pem = (!cluster.plaintext).then_some(cluster.ca_certificate_pem.as_str());
-    let made = JoinToken::generate(&cluster.cluster_id, role, ca_pem)
-        .map_err(|failure| Refused::new(Reason::Unavailable, failure.to_string()))?;
+    let key = admin.about.cluster_key.as_ref();
+    let key = key.ok_or_else(|| Refused::new(Reason::Unavailable, "this node has no cluster key; ask another"))?;
+    let made = JoinToken::of_request(key, (&call.actor, &request.id), &cluster.cluster_id, role, ca_pem);
     let created_ms = now_ms(previous);
-    let expires_ms = created_ms + ttl * 1_000;
     let token = raft::JoinToken {
         id: made.id.clone(),
         role: role.as_str().to_owned(),
         secret_hash: made.secret_hash().as_bytes().to_vec().into(),
-        expires_ms,
+        expires_ms: created_ms + ttl * 1_000,
         created_ms,
         created_by: call.actor.clone(),
     };
-    let stamp = Stamp { actor: call.actor.clone(), time_ms: created_ms, request: None };
+    let stamp = Stamp { actor: call.actor.clone(), time_ms: created_ms, request: Some(request) };
     let command = PutJoinToken { stamp: Some(stamp), token: Some(token) };
     here(&admin.replica, Command { kind: Some(command::Kind::PutJoinToken(command)) }, call.deadline).await?;
-    Ok(CreateTokenReply { id: made.id.clone(), token: made.to_text().expose().clone(), expires_ms })
+    // A replay is told when the token that was made first expires.
+    let kept = admin.replica.view().join_tokens().into_iter().find(|kept| kept.id == made.id);
+    let kept = kept.ok_or_else(|| {
+        let message = "the token that this request made was used or revoked; make another, with a new request id";
+        Refused::new(Reason::Expired, message)
+    })?;
+    Ok(CreateTokenReply { id: kept.id, token: made.to_text().expose().clone(), expires_ms: kept.expires_ms })
 }
 
 /// Lists tokens that are not used up, expired ones among them until they are trimmed.
@@ -100,4 +106,55 @@ pub(super) async fn revoke<R: Replica>(
     let command = DeleteJoinToken { stamp: Some(stamp), id: message.id };
     here(&admin.replica, Command { kind: Some(command::Kind::DeleteJoinToken(command)) }, call.deadline).await?;
     Ok(RevokeTokenReply {})
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Request;
+
+    use super::*;
+    use crate::{
+        call::new_request_id,
+        testing::{MemoryReplica, founded},
+    };
+
+    fn asked(request_id: &[u8]) -> CreateTokenRequest {
+        CreateTokenRequest { request_id: request_id.to_vec(), role: "data".into(), ttl_seconds: None }
+    }
+
+    async fn create(admin: &Admin<MemoryReplica>, message: CreateTokenRequest) -> Result<CreateTokenReply, Refused> {
+        super::create(admin, &Call::of(&Request::new(())), message).await
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_asked_again_is_answered_with_the_same_token() {
+        let admin = founded();
+        let id = new_request_id();
+        let first = create(&admin, asked(&id)).await.unwrap();
+        // Its answer was lost, and time has passed.
+        let later = Stamp { actor: "other".into(), time_ms: now_ms(0) + 60_000, request: None };
+        admin.replica.apply(&crate::propose::change(later, Vec::new()));
+        assert_eq!(create(&admin, asked(&id)).await.unwrap(), first);
+        let kept = admin.replica.view().join_tokens();
+        assert_eq!(kept.len(), 1);
+        let token = JoinToken::parse(&first.token).unwrap();
+        assert_eq!(kept[0].secret_hash, token.secret_hash().as_bytes()[..]);
+        let other = create(&admin, asked(&new_request_id())).await.unwrap();
+        assert!(other.id != first.id && other.token != first.token);
+        let without_id = [create(&admin, asked(&[])).await.unwrap(), create(&admin, asked(&[])).await.unwrap()];
+        assert_ne!(without_id[0].token, without_id[1].token);
+    }
+
+    #[tokio::test]
+    async fn a_request_id_makes_one_token_and_no_other_after_it_has_gone() {
+        let admin = founded();
+        let id = new_request_id();
+        let first = create(&admin, asked(&id)).await.unwrap();
+        let another = CreateTokenRequest { role: "control".into(), ..asked(&id) };
+        assert_eq!(create(&admin, another).await.unwrap_err().reason, Reason::RequestReused);
+        let revoking = RevokeTokenRequest { id: first.id, ..RevokeTokenRequest::default() };
+        revoke(&admin, &Call::of(&Request::new(())), revoking).await.unwrap();
+        assert_eq!(create(&admin, asked(&id)).await.unwrap_err().reason, Reason::Expired);
+        assert!(admin.replica.view().join_tokens().is_empty());
+    }
 }
