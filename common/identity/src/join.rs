@@ -1,8 +1,12 @@
 //! How a machine becomes a node: it makes its key, has it signed for a join token, and keeps what it got.
 //!
 //! Promise: the private key never leaves the node; an attempt that was cut off, by a crash or a lost answer, is repeated
-//! with the same key and request id, so that a token used once is not lost. The identity file is written last.
+//! with the same key and request id, so that a token used once is not lost; one that the cluster has refused for good is
+//! forgotten, so that the next start does not repeat it. The identity file is written last.
 //! Absent: what happens on the other side (`sluice-admin`).
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     path::Path,
@@ -76,7 +80,8 @@ struct Attempt {
 /// Dropping this future loses nothing: the next call repeats the attempt.
 ///
 /// # Errors
-/// `Join` with the cluster's words when it refuses, or when none answered within `patience`; `File`, `Certificate`.
+/// `Join` with the cluster's words and what to do when it refuses, or when none answered within `patience`; `File`,
+/// `Certificate`.
 pub async fn join(
     request: Join<'_>,
     keep_key: impl FnOnce(&ClusterKey) -> Result<(), IdentityFailure>,
@@ -97,12 +102,29 @@ pub async fn join(
         csr_pem: attempt.csr_pem.clone(),
         node: Some(request.node.clone()),
     };
-    let reply = ask(&channels, give_up, |channel| {
+    let asked = ask(&channels, give_up, |channel| {
         let message = message.clone();
         async move { Ok(ClusterClient::new(channel).join(timed(message)).await?.into_inner()) }
-    })
-    .await?;
-    keep(&request, attempt, reply, keep_key)
+    });
+    match asked.await {
+        Ok(reply) => keep(&request, attempt, reply, keep_key),
+        Err(Unanswered::Refused(status)) if is_final(status.code()) => {
+            files::remove(&request.folder.join(JOINING_FILE))?;
+            Err(IdentityFailure::Join { reason: format!("{}; {}", status_text(&status), begin_again(&request)) })
+        }
+        Err(unanswered) => Err(unanswered.into()),
+    }
+}
+
+/// What to do when an attempt was refused for good.
+fn begin_again(request: &Join<'_>) -> String {
+    match request.token {
+        Some(_) => format!(
+            "this attempt is over: make a token with `sluice cluster token create --role {}` and start the node again with it",
+            request.role
+        ),
+        None => "this attempt is over: start the node again to make another".to_owned(),
+    }
 }
 
 fn check_token(request: &Join<'_>) -> Result<(), IdentityFailure> {
@@ -160,24 +182,41 @@ async fn own_token(role: NodeRole, channels: &[Channel], give_up: Instant) -> Re
     JoinToken::parse(&reply.token)
 }
 
-/// Asks one control node after the other until one answers; a refusal is final, silence is not.
+/// Why a call got no answer that it wanted.
+enum Unanswered {
+    /// By a control node that took it.
+    Refused(Status),
+    /// No control node took it in time; what the last one said.
+    Silence(String),
+}
+
+impl From<Unanswered> for IdentityFailure {
+    fn from(unanswered: Unanswered) -> Self {
+        let reason = match unanswered {
+            Unanswered::Refused(status) => status_text(&status),
+            Unanswered::Silence(last) => format!("no control node could take the request; the last said: {last}"),
+        };
+        Self::Join { reason }
+    }
+}
+
+/// Asks one control node after the other until one answers; a refusal is an answer, silence is not.
 async fn ask<T, F: Future<Output = Result<T, Status>>>(
     channels: &[Channel],
     give_up: Instant,
     call: impl Fn(Channel) -> F,
-) -> Result<T, IdentityFailure> {
+) -> Result<T, Unanswered> {
     loop {
         let mut last = String::new();
         for channel in channels {
             match call(channel.clone()).await {
                 Ok(reply) => return Ok(reply),
                 Err(status) if is_silence(status.code()) => last = status_text(&status),
-                Err(status) => return Err(IdentityFailure::Join { reason: status_text(&status) }),
+                Err(status) => return Err(Unanswered::Refused(status)),
             }
         }
         if Instant::now() >= give_up {
-            let reason = format!("no control node could take the request; the last said: {last}");
-            return Err(IdentityFailure::Join { reason });
+            return Err(Unanswered::Silence(last));
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -192,6 +231,19 @@ fn timed<T>(message: T) -> Request<T> {
 /// Whether a status says that the request may or may not have been taken, and that asking again is right.
 fn is_silence(code: Code) -> bool {
     matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled | Code::Aborted)
+}
+
+/// Whether a status says that this very request will never be taken: its token, its id or what it says is no good.
+fn is_final(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::NotFound
+            | Code::AlreadyExists
+    )
 }
 
 fn keep(
