@@ -154,9 +154,9 @@ impl Dialer {
             (Some(tls), Scheme::Unsaid | Scheme::Https) => Ok(Some(tls)),
             // An operator may hold a CA file and still speak to a plaintext cluster on this machine.
             (Some(_), Scheme::Http) if !target.is_loopback() => scheme("expected https://: this side requires TLS"),
-            (None, Scheme::Https) => {
-                scheme("this side trusts no cluster CA yet; give the CA's certificate (--ca-file) or a join token")
-            }
+            (None, Scheme::Https) => scheme(
+                "this side trusts no cluster CA yet; an operator gives its certificate (--ca-file), a node that joins its token (--join-token-file)",
+            ),
             (None, Scheme::Unsaid) | (_, Scheme::Http) => {
                 if target.is_loopback() || self.plaintext == Plaintext::Anywhere {
                     Ok(None)

@@ -61,3 +61,36 @@ impl SettingsFailure {
         }
     }
 }
+
+/// A failure and what lies beneath it, each thing once: many a failure names its cause in its own words already.
+pub fn whole(failure: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = failure.to_string();
+    let mut cause = failure.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{words}")]
+    struct Outer {
+        words: &'static str,
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let said = |words| whole(&Outer { words, source: io::Error::other("port taken") });
+        assert_eq!(said("cannot listen: port taken; choose another"), "cannot listen: port taken; choose another");
+        assert_eq!(said("cannot listen"), "cannot listen: port taken");
+    }
+}

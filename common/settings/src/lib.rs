@@ -10,7 +10,7 @@ mod quantity;
 mod source;
 mod variable;
 
-pub use failure::SettingsFailure;
+pub use failure::{SettingsFailure, whole};
 pub use quantity::{bytes_within, time_within};
 pub use source::{defaults, load, load_from};
 pub use variable::VARIABLES;

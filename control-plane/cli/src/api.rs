@@ -144,7 +144,9 @@ impl Command {
                 let session = &session.reading(freshness);
                 API.get(session, &[&session.id_of(&API, &api).await?], ShowValue::No).await
             }
-            Self::Delete { api, consent } => API.delete(session, &[&session.id_of(&API, &api).await?], consent).await,
+            Self::Delete { api, consent } => {
+                API.delete(session, &[&session.id_of(&API, &api).await?], &api, consent).await
+            }
             Self::Import(import) => import.run(session).await,
             Self::Deploy { api, stage, description, wait } => {
                 let api_id = session.id_of(&API, &api).await?;

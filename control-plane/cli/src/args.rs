@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 
 use crate::{
     api, cluster, completion, configuration, context, deployment, dev, duration, echo, freshness::Freshness, key, node,
@@ -29,6 +29,28 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// What a command line says.
+    ///
+    /// # Errors
+    /// As `Parser::try_parse`.
+    pub(crate) fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut cli = Self::from_arg_matches(matches)?;
+        let is = |flag, source| matches.value_source(flag) == Some(source);
+        if is("context", ValueSource::CommandLine) {
+            // Who names a context means that cluster, whatever the shell points at: a variable would send the context's
+            // token elsewhere.
+            let global = &mut cli.global;
+            if is("control", ValueSource::EnvVariable) {
+                global.control.clear();
+            }
+            global.ca_file.take_if(|_| is("ca_file", ValueSource::EnvVariable));
+            global.token_file.take_if(|_| is("token_file", ValueSource::EnvVariable));
+        }
+        Ok(cli)
+    }
 }
 
 /// Flags of every command.
@@ -135,6 +157,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_context_that_is_named_goes_before_variables_and_flags_before_it() {
+        // PATH stands in for SLUICE_CONTROL, which a test cannot set.
+        let read = |line: &str| {
+            let command = Cli::command().mut_arg("control", |flag| flag.env("PATH").value_delimiter(None));
+            Cli::of(&command.try_get_matches_from(words(line)).unwrap()).unwrap().global.control
+        };
+        let variable = std::env::var("PATH").unwrap();
+        assert_eq!(read("sluice api list"), [variable]);
+        assert_eq!(read("sluice api list --context prod"), Vec::<String>::new());
+        assert_eq!(read("sluice --context prod api list --control http://a:1"), ["http://a:1"]);
     }
 
     #[test]

@@ -16,8 +16,9 @@ use sluice_proto::admin::ErrorDetails;
 use tonic::{Code, Request, Response, Status};
 
 use crate::{
-    failure::{Exit, Failure},
+    failure::Failure,
     freshness::Stale,
+    unanswered::{Excuses, Unanswered},
 };
 
 /// Rounds over all control nodes without reaching any before giving up, however much time is left: nobody is there.
@@ -51,7 +52,7 @@ impl Client {
         })
     }
 
-    /// One unary call, repeated while `limit` lasts.
+    /// One unary call that changes something, repeated while `limit` lasts.
     ///
     /// # Errors
     /// The refusal, or `Exit::Unknown` when no node gave an answer in time.
@@ -61,7 +62,29 @@ impl Client {
         message: Q,
         send: impl AsyncFn(Channel, Request<Q>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        self.attempt(Some(limit), async |channel, left| {
+        self.unary(limit, message, send).await.map_err(Unanswered::of_a_change)
+    }
+
+    /// One unary call that changes nothing, repeated while `limit` lasts.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(crate) async fn read<Q: Clone, R>(
+        &self,
+        limit: Duration,
+        message: Q,
+        send: impl AsyncFn(Channel, Request<Q>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Failure> {
+        self.unary(limit, message, send).await.map_err(Unanswered::of_a_read)
+    }
+
+    async fn unary<Q: Clone, R>(
+        &self,
+        limit: Duration,
+        message: Q,
+        send: impl AsyncFn(Channel, Request<Q>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Unanswered> {
+        self.rounds(Some(limit), async |channel, left| {
             let mut request = Request::new(message.clone());
             if let Some(left) = left {
                 request.set_timeout(left);
@@ -89,36 +112,44 @@ impl Client {
         limit: Option<Duration>,
         one: impl AsyncFn(Channel, Option<Duration>) -> Result<R, Status>,
     ) -> Result<R, Failure> {
+        self.rounds(limit, one).await.map_err(Unanswered::of_a_change)
+    }
+
+    async fn rounds<R>(
+        &self,
+        limit: Option<Duration>,
+        one: impl AsyncFn(Channel, Option<Duration>) -> Result<R, Status>,
+    ) -> Result<R, Unanswered> {
         let deadline = limit.map(|limit| Instant::now() + limit);
         let mut pause = FIRST_PAUSE;
         let mut unreachable_rounds = 0;
+        let mut excuses = Excuses::default();
         for _ in 0..ROUNDS_MAX {
             let mut is_reached = false;
-            let mut last = Status::deadline_exceeded("no control node answered in time");
             for turn in 0..self.nodes.len() {
                 let index = (self.preferred.get() + turn) % self.nodes.len();
-                let Some(share) = self.share(deadline) else { return Err(self.gave_up(&last)) };
+                let Some(share) = self.share(deadline) else { return Err(self.gave_up(excuses)) };
                 match within(share, one(self.nodes[index].1.clone(), share)).await {
                     Ok(answer) => {
                         self.preferred.set(index);
                         return Ok(answer);
                     }
-                    Err(status) if !is_worth_repeating(&status) => return Err(status.into()),
+                    Err(status) if !is_worth_repeating(&status) => return Err(Unanswered::Refused(status)),
                     Err(status) => {
                         is_reached |= status.source().is_none();
-                        last = status;
+                        excuses.take(status);
                     }
                 }
             }
             unreachable_rounds = if is_reached { 0 } else { unreachable_rounds + 1 };
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if unreachable_rounds >= UNREACHABLE_ROUNDS || left.is_some_and(|left| left.is_zero()) {
-                return Err(self.gave_up(&last));
+                break;
             }
             tokio::time::sleep(left.map_or(pause, |left| left.min(pause))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Err(self.gave_up(&Status::unavailable("no control node could take the call")))
+        Err(self.gave_up(excuses))
     }
 
     /// What one node may have of the time that is left; `None` when there is none. With others to ask, a node that
@@ -130,10 +161,9 @@ impl Client {
         (!left.is_zero()).then_some(Some(share))
     }
 
-    fn gave_up(&self, last: &Status) -> Failure {
+    fn gave_up(&self, excuses: Excuses) -> Unanswered {
         let urls = self.nodes.iter().map(|(url, _)| url.as_str()).collect::<Vec<_>>().join(", ");
-        let cause = Failure::from(last.clone());
-        Failure { exit: Exit::Unknown, message: format!("{urls}: {}", cause.message), ..cause }
+        Unanswered::GaveUp { urls, excuses }
     }
 }
 
@@ -163,6 +193,7 @@ mod tests {
     use sluice_identity::{Plaintext, ServerTrust};
 
     use super::*;
+    use crate::failure::Exit;
 
     fn client(urls: &[&str]) -> Client {
         let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly).unwrap();
@@ -213,6 +244,7 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!((failure.exit, failure.code.as_str()), (Exit::Unknown, "unavailable"));
+        assert!(failure.message.contains("no control node can be reached"), "{}", failure.message);
     }
 
     #[test]

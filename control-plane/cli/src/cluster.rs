@@ -56,7 +56,7 @@ pub(crate) enum Token {
         /// Role of the node
         #[arg(long, value_enum)]
         role: Role,
-        /// How long it may be used
+        /// How long it may be used, at most 7d
         #[arg(long, default_value = "1h", value_parser = duration::parse, value_name = "TIME")]
         ttl: Duration,
     },
@@ -89,7 +89,7 @@ pub(crate) async fn ask_status(session: &Session) -> Result<StatusReply, Failure
     let message = StatusRequest { stale: session.freshness.stale };
     session
         .client
-        .call(session.timeout, message, async |channel, request| {
+        .read(session.timeout, message, async |channel, request| {
             ClusterClient::new(channel).status(session.freshness.asked(request)).await
         })
         .await
@@ -161,7 +161,7 @@ async fn list_tokens(session: &Session, page: &Page) -> Result<(), Failure> {
         let message = ListTokensRequest { page_size, page_token, stale: session.freshness.stale };
         let reply = session
             .client
-            .call(session.timeout, message, async |channel, request| {
+            .read(session.timeout, message, async |channel, request| {
                 ClusterClient::new(channel).list_tokens(request).await
             })
             .await?;

@@ -31,6 +31,8 @@ impl Completion {
         };
         let mut script = Vec::new();
         generate(shell, &mut Cli::command(), "sluice", &mut script);
-        std::io::stdout().write_all(&script).map_err(|failure| Failure::failed(failure.to_string()))
+        // A closed pipe (`sluice completion bash | head`) is no error.
+        drop(std::io::stdout().write_all(&script));
+        Ok(())
     }
 }

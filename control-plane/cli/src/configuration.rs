@@ -152,7 +152,7 @@ impl Get {
             };
             let reply: ExportReply = session
                 .client
-                .call(session.timeout, message, async |channel, request| config(channel).export(request).await)
+                .read(session.timeout, message, async |channel, request| config(channel).export(request).await)
                 .await?;
             objects.extend(reply.objects);
             if reply.next_page_token.is_empty() {

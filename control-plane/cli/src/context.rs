@@ -32,7 +32,7 @@ impl Command {
             Self::List => {
                 let items = contexts.contexts.iter().map(|(name, cluster)| {
                     let is_current = contexts.current.as_ref() == Some(name);
-                    json!({"current": if is_current { "*" } else { "" }, "name": name, "control": cluster.control})
+                    json!({"current": is_current, "name": name, "control": cluster.control})
                 });
                 output.list(&COLUMNS, &items.collect::<Vec<_>>(), None, None);
             }

@@ -48,17 +48,26 @@ pub(crate) async fn deploy(
         let field = |key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
         field("deploymentId").or_else(|| field("id"))
     });
+    let origin = if named.is_some() { Origin::Earlier } else { Origin::New };
     let deployment_id = named.or(made).unwrap_or_default();
     let (served, waited) = match wait.served(session, reply.revision.as_ref()).await {
         Ok(served) => (served, Ok(())),
         Err(failure) => (None, Err(failure)),
     };
     let milliseconds = began.elapsed().as_millis();
-    Ok((Deployed { api_id, stage, deployment_id, revision: reply.revision, served, milliseconds }, waited))
+    Ok((Deployed { origin, api_id, stage, deployment_id, revision: reply.revision, served, milliseconds }, waited))
+}
+
+/// Which deployment a stage is pointed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    New,
+    Earlier,
 }
 
 /// What a deployment came to.
 pub(crate) struct Deployed {
+    origin: Origin,
     api_id: String,
     stage: String,
     deployment_id: String,
@@ -85,7 +94,14 @@ impl Deployed {
     fn to_text(&self) -> String {
         let Self { api_id, stage, deployment_id, .. } = self;
         let number = self.revision.as_ref().map_or(0, |revision| revision.number);
-        let mut text = format!("deployed api {api_id} to stage {stage}: deployment {deployment_id}, revision {number}");
+        let mut text = match self.origin {
+            Origin::New => {
+                format!("deployed api {api_id} to stage {stage}: deployment {deployment_id}, revision {number}")
+            }
+            Origin::Earlier => {
+                format!("pointed stage {stage} of api {api_id} at deployment {deployment_id}: revision {number}")
+            }
+        };
         if let Some(served) = &self.served {
             let count = served.nodes.iter().filter(|node| node.state == "served").count();
             let nodes = if count == 1 { "1 data node".to_owned() } else { format!("all {count} data nodes") };
@@ -153,6 +169,7 @@ mod tests {
             ..NodeServing::default()
         };
         Deployed {
+            origin: Origin::New,
             api_id: "abcdef1234".into(),
             stage: "prod".into(),
             deployment_id: "d12345".into(),

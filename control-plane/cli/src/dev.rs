@@ -61,7 +61,7 @@ pub(crate) struct Dev {
     #[command(flatten)]
     import: Import,
     /// What the nodes log on stderr, as directives of tracing
-    #[arg(long, env = "SLUICE_LOG", default_value = "warn", value_name = "FILTER")]
+    #[arg(long, env = "SLUICE_LOG", default_value = "warn,openraft=error", value_name = "FILTER")]
     log: String,
 }
 
@@ -83,6 +83,7 @@ fn data_nodes(text: &str) -> Result<usize, String> {
 
 impl Dev {
     pub(crate) async fn run(self, output: Output) -> Result<(), Failure> {
+        self.import.check()?;
         let mut signals = Signals::new()?;
         let temporary = self.ephemeral.then(tempfile::tempdir).transpose();
         let temporary = temporary.map_err(|failure| Failure::failed(format!("no temporary folder: {failure}")))?;

@@ -36,7 +36,7 @@ pub(crate) struct Echo {
     /// How long to wait before each answer
     #[arg(long, default_value = "0ms", value_parser = duration::parse, value_name = "TIME")]
     delay: Duration,
-    /// Status of each answer
+    /// Status of each answer, 200 to 599
     #[arg(long, default_value = "200", value_parser = parse_status, value_name = "STATUS")]
     status: StatusCode,
 }

@@ -71,14 +71,14 @@ impl Failure {
         json!({"error": {"code": self.code, "message": self.message, "diagnostics": diagnostics}})
     }
 
-    /// The form of errors for people: the message, then each problem with its place and what to do.
+    /// The form of errors for people: the message, unless it only repeats the first problem, then each problem with its
+    /// place and what to do.
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("error: {}", self.message);
-        for diagnostic in &self.diagnostics {
-            text.push_str("\n  ");
-            text.push_str(&diagnostic_text(diagnostic));
-        }
-        text
+        let repeats = self.diagnostics.first().is_some_and(|first| self.message.contains(&first.message));
+        let headline = (!repeats).then(|| format!("error: {}", self.message));
+        let indent = if repeats { "" } else { "  " };
+        let problems = self.diagnostics.iter().map(|diagnostic| format!("{indent}{}", diagnostic_text(diagnostic)));
+        headline.into_iter().chain(problems).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -101,16 +101,26 @@ pub(crate) fn diagnostic_text(diagnostic: &Diagnostic) -> String {
     format!("{severity}:{place} {message} [{code}]{hint}")
 }
 
-impl From<Status> for Failure {
-    fn from(status: Status) -> Self {
+impl Failure {
+    /// What a status says.
+    pub(crate) fn of(status: &Status) -> Self {
         let details = ErrorDetails::decode(status.details()).unwrap_or_default();
         let exit = exit_of(&details.code, status.code());
         let code = if details.code.is_empty() { kebab(status.code()) } else { details.code };
-        let message = match exit {
-            Exit::Unknown => format!("{}; whether it was done is not known: repeating it is safe", words(&status)),
-            _ => words(&status),
-        };
-        Self { exit, code, message, diagnostics: details.diagnostics }
+        Self { exit, code, message: words(status), diagnostics: details.diagnostics }
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let failure = Self::of(&status);
+        match failure.exit {
+            Exit::Unknown => {
+                let message = format!("{}; whether it was done is not known: repeating it is safe", failure.message);
+                Self { message, ..failure }
+            }
+            _ => failure,
+        }
     }
 }
 
@@ -149,7 +159,8 @@ fn words(status: &Status) -> String {
     let mut cause = std::error::Error::source(status);
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
+        // The library's name for all that follows.
+        if inner_text != "transport error" && !text.contains(&inner_text) {
             text = format!("{text}: {inner_text}");
         }
         cause = inner.source();
@@ -227,6 +238,8 @@ mod tests {
             failure.to_text(),
             "error: not valid\n  error: stage.name: expected a name [invalid]\n      hint: give one"
         );
+        let repeating = Failure { message: "stage.name: expected a name (and 1 more)".to_owned(), ..failure.clone() };
+        assert_eq!(repeating.to_text(), "error: stage.name: expected a name [invalid]\n      hint: give one");
         assert_eq!(failure.to_json()["error"]["diagnostics"][0]["at"], "stage.name");
     }
 

@@ -78,7 +78,7 @@ async fn ask(session: &Session, revision: &Revision, left: Duration) -> Result<W
     let message = WaitRequest { revision: Some(revision.clone()), timeout_ms };
     session
         .client
-        .call(left + GRACE, message, async |channel, request| FleetClient::new(channel).wait(request).await)
+        .read(left + GRACE, message, async |channel, request| FleetClient::new(channel).wait(request).await)
         .await
 }
 

@@ -52,7 +52,7 @@ impl Stale {
 impl fmt::Display for Stale {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { node_id, number } = self;
-        write!(out, "stale: what control node {node_id} knew at revision {number}; later changes are not in it")
+        write!(out, "stale: what control node {node_id} knew at revision {number}; changes since then may be missing")
     }
 }
 

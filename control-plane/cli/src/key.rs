@@ -119,7 +119,9 @@ impl Command {
             }
             Self::Enable { key } => set_enabled(session, &key, "enabled", "true").await,
             Self::Disable { key } => set_enabled(session, &key, "disabled", "false").await,
-            Self::Delete { key, consent } => KEY.delete(session, &[&session.id_of(&KEY, &key).await?], consent).await,
+            Self::Delete { key, consent } => {
+                KEY.delete(session, &[&session.id_of(&KEY, &key).await?], &key, consent).await
+            }
             Self::Import { file } => import(session, &file).await,
         }
     }

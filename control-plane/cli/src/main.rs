@@ -31,6 +31,7 @@ mod noun;
 mod objects;
 mod output;
 mod plan;
+mod plan_key;
 mod rate;
 mod route;
 mod session;
@@ -38,11 +39,12 @@ mod signals;
 mod stage;
 mod table;
 mod time;
+mod unanswered;
 mod upload;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::CommandFactory as _;
 
 use crate::{
     args::{Cli, Command},
@@ -52,7 +54,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::command().try_get_matches().and_then(|matches| Cli::of(&matches)) {
         Ok(cli) => cli,
         Err(refused) => return failure::refused_by_parser(&refused, std::env::args_os()),
     };

@@ -69,7 +69,10 @@ impl Command {
                     let role = role.map(Role::name);
                     let message = ListNodesRequest { role, page_size, page_token, ..ListNodesRequest::default() };
                     let reply = list_nodes(session, message).await?;
-                    Ok((reply.items.iter().map(node_json).collect(), reply.next_page_token))
+                    Ok((
+                        reply.items.iter().map(|node| node_json(node, session.freshness)).collect(),
+                        reply.next_page_token,
+                    ))
                 })
                 .await
             }
@@ -83,7 +86,7 @@ pub(crate) async fn list_nodes(session: &Session, message: ListNodesRequest) -> 
     let message = ListNodesRequest { stale: session.freshness.stale, ..message };
     session
         .client
-        .call(session.timeout, message, async |channel, request| {
+        .read(session.timeout, message, async |channel, request| {
             FleetClient::new(channel).list_nodes(session.freshness.asked(request)).await
         })
         .await
@@ -103,7 +106,7 @@ async fn get(session: &Session, named: &str) -> Result<(), Failure> {
     match found.as_slice() {
         [] => Err(Failure::not_found(format!("no node has the id or address {named}"))),
         [node] => {
-            session.show(&node_json(node));
+            session.show(&node_json(node, session.freshness));
             Ok(())
         }
         several => {
@@ -114,7 +117,10 @@ async fn get(session: &Session, named: &str) -> Result<(), Failure> {
     }
 }
 
-fn node_json(node: &NodeLine) -> Value {
+fn node_json(node: &NodeLine, freshness: Freshness) -> Value {
+    // A control node says its log index to the leader, not its revision: only the one that answers knows its own.
+    let answers = node.applied_number > 0 || (node.state == "leader" && !freshness.stale);
+
     let mut value = json!({
         "id": node.id,
         "role": node.role,
@@ -122,8 +128,7 @@ fn node_json(node: &NodeLine) -> Value {
         "state": node.state,
         "version": node.version,
         "level": node.level,
-        // A control node says its log index to the leader, not its revision.
-        "appliedNumber": (node.role == "data" || node.state == "leader").then_some(node.applied_number),
+        "appliedNumber": (node.role == "data" || answers).then_some(node.applied_number),
     });
     if node.role == "control" {
         value["raftId"] = node.raft_id.into();

@@ -72,9 +72,19 @@ impl Noun {
 
     /// Prints one.
     pub(crate) async fn get(&self, session: &Session, ids: &[&str], show_value: ShowValue) -> Result<(), Failure> {
-        let stored = session.get(self, ids, show_value).await?;
+        let stored = session.get(self, ids, show_value).await.map_err(|failure| self.pointing(failure, ids))?;
         session.show(&self.json(&stored));
         Ok(())
+    }
+
+    /// A failure that says where the names are that would have been right.
+    fn pointing(&self, failure: Failure, ids: &[&str]) -> Failure {
+        match (failure.code.as_str(), ids) {
+            ("not-found", [parent, _]) => {
+                Failure { message: format!("{}: see `sluice {} list {parent}`", failure.message, self.word), ..failure }
+            }
+            _ => failure,
+        }
     }
 
     /// Creates one and prints it.
@@ -100,17 +110,26 @@ impl Noun {
         operations: Vec<PatchOperation>,
     ) -> Result<(), Failure> {
         let patch = Patch { target: Some(self.named(ids)), operations, expected_version: None };
-        let reply = session.change(vec![operation::Kind::Patch(patch)]).await?;
+        let reply = session.change(vec![operation::Kind::Patch(patch)]).await;
+        let reply = reply.map_err(|failure| self.pointing(failure, ids))?;
         self.print_changed(session, verb, reply);
         Ok(())
     }
 
-    /// Deletes one, after consent.
-    pub(crate) async fn delete(&self, session: &Session, ids: &[&str], consent: Consent) -> Result<(), Failure> {
-        let what = format!("{} {}", self.word, ids.join(" "));
+    /// Deletes one, known to people as `named`, after consent.
+    pub(crate) async fn delete(
+        &self,
+        session: &Session,
+        ids: &[&str],
+        named: &str,
+        consent: Consent,
+    ) -> Result<(), Failure> {
+        let id = ids.last().copied().unwrap_or_default();
+        let what = if named == id { format!("{} {id}", self.word) } else { format!("{} {id} ({named})", self.word) };
         session.consent(consent, &format!("delete {what}"))?;
         let delete = Delete { target: Some(self.named(ids)), expected_version: None };
-        let reply = session.change(vec![operation::Kind::Delete(delete)]).await?;
+        let reply = session.change(vec![operation::Kind::Delete(delete)]).await;
+        let reply = reply.map_err(|failure| self.pointing(failure, ids))?;
         let document = json!({"deleted": {"kind": self.word, "ids": ids}});
         session.output.changed(Changed { verb: "deleted", what, document, revision: reply.revision });
         Ok(())

@@ -26,6 +26,11 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Object>, Failure> {
         }
     }
     if reader.problems.is_empty() {
+        if reader.objects.is_empty() {
+            let places = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+            let expected = "expected documents with kind, name and spec in files that end in .yaml, .yml or .json";
+            return Err(Failure::failed(format!("{places}: {expected}, found none")));
+        }
         return Ok(reader.objects);
     }
     let message = format!("{} in the files; nothing was changed", counted(reader.problems.len(), "problem"));
@@ -240,6 +245,14 @@ mod tests {
         let places =
             failure.diagnostics.iter().map(|found| found.at.rsplit_once("a.yaml").unwrap().1).collect::<Vec<_>>();
         assert_eq!(places, ["[0]", "[1].kind", "[1].extra", "[2].spec.valueFrom", "[3].spec.openapi"]);
+    }
+
+    #[test]
+    fn a_folder_without_configuration_is_named() {
+        let folder = folder(&[("notes.txt", "kind: RestApi"), ("empty.yaml", "---\n")]);
+        let failure = read(&[folder.path().to_path_buf()]).unwrap_err();
+        assert!(failure.message.starts_with(&folder.path().display().to_string()), "{}", failure.message);
+        assert!(failure.message.ends_with("found none"), "{}", failure.message);
     }
 
     #[test]

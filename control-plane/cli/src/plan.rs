@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use sluice_model::ids::SHORT_ID_CHARS;
 use sluice_proto::{
     admin::PatchOperation,
-    model::{Kind, ThrottleSettings, UsagePlan, UsagePlanKey, document},
+    model::{Kind, ThrottleSettings, UsagePlan, document},
 };
 
 use crate::{
@@ -14,9 +14,8 @@ use crate::{
     document::stored_json,
     failure::Failure,
     freshness::Freshness,
-    key::KEY,
     noun::Noun,
-    output::Changed,
+    plan_key,
     rate::{Limit, parse_burst, parse_rate},
     session::{Session, ShowValue},
     table::{column, count},
@@ -36,7 +35,6 @@ pub(crate) const PLAN: Noun = Noun {
     ],
     absent: &[],
 };
-const PLAN_KEY: Noun = Noun { kind: Kind::UsagePlanKey, word: "membership", id_chars: None, columns: &[], absent: &[] };
 
 /// Limits of a plan, or of one method within it.
 #[derive(Debug, Clone, Copy, Args)]
@@ -178,6 +176,12 @@ impl Command {
             }
             Self::Detach { at, method } => {
                 let (plan, stage) = at.ids(session).await?;
+                if !is_attached(session, &plan, &stage).await? {
+                    let PlanStage { plan, api, stage } = at;
+                    return Err(Failure::not_found(format!(
+                        "stage {stage} of api {api} is not attached to plan {plan}"
+                    )));
+                }
                 let operation = match method {
                     Some(method) => remove(method.path_in(&stage)),
                     // AWS names the stage in the value here, not in the path.
@@ -185,27 +189,15 @@ impl Command {
                 };
                 PLAN.patch(session, "detached", &[&plan], vec![operation]).await
             }
-            Self::AddKey { plan, key } => {
-                let plan_id = session.id_of(&PLAN, &plan).await?;
-                let key_id = session.id_of(&KEY, &key).await?;
-                let member = UsagePlanKey { plan_id, key_id, ..UsagePlanKey::default() };
-                let reply = PLAN_KEY.put_new(session, document::Kind::UsagePlanKey(member)).await?;
-                let what = format!("key {key} to plan {plan}");
-                let document = reply.results.first().map(stored_json).unwrap_or_default();
-                session.output.changed(Changed { verb: "added", what, document, revision: reply.revision });
-                Ok(())
-            }
-            Self::RemoveKey { plan, key, consent } => {
-                let plan_id = session.id_of(&PLAN, &plan).await?;
-                PLAN_KEY.delete(session, &[&plan_id, &session.id_of(&KEY, &key).await?], consent).await
-            }
+            Self::AddKey { plan, key } => plan_key::add(session, &plan, &key).await,
+            Self::RemoveKey { plan, key, consent } => plan_key::remove(session, &plan, &key, consent).await,
             Self::List(page) => PLAN.list(session, &[], &page).await,
             Self::Get { plan, freshness } => {
                 let session = &session.reading(freshness);
                 PLAN.get(session, &[&session.id_of(&PLAN, &plan).await?], ShowValue::No).await
             }
             Self::Delete { plan, consent } => {
-                PLAN.delete(session, &[&session.id_of(&PLAN, &plan).await?], consent).await
+                PLAN.delete(session, &[&session.id_of(&PLAN, &plan).await?], &plan, consent).await
             }
         }
     }

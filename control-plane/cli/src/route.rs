@@ -45,7 +45,7 @@ impl Command {
             let message = ListRoutesRequest { api_id: api_id.clone(), page_size, page_token, stale };
             let reply = session
                 .client
-                .call(session.timeout, message, async |channel, request| {
+                .read(session.timeout, message, async |channel, request| {
                     ApisClient::new(channel).list_routes(request).await
                 })
                 .await?;

@@ -103,7 +103,7 @@ impl Session {
         };
         let reply = self
             .client
-            .call(self.timeout, message, async |channel, request| config(channel).get(request).await)
+            .read(self.timeout, message, async |channel, request| config(channel).get(request).await)
             .await?;
         reply.stored.ok_or_else(|| Failure::not_found(format!("{} {} does not exist", noun.word, ids.join(" "))))
     }
@@ -111,7 +111,7 @@ impl Session {
     /// One page of documents.
     pub(crate) async fn list(&self, message: ListRequest) -> Result<ListReply, Failure> {
         let message = ListRequest { stale: self.freshness.stale, ..message };
-        self.client.call(self.timeout, message, async |channel, request| config(channel).list(request).await).await
+        self.client.read(self.timeout, message, async |channel, request| config(channel).list(request).await).await
     }
 
     /// Commits operations as one revision.
@@ -142,7 +142,10 @@ impl Session {
         let found = self.list(message).await?.items;
         let ids = found.iter().filter_map(id_of_stored).collect::<Vec<_>>();
         match ids.as_slice() {
-            [] => Err(Failure::not_found(format!("no {} has the id or name {named}", noun.word))),
+            [] => {
+                let word = noun.word;
+                Err(Failure::not_found(format!("no {word} has the id or name {named}: see `sluice {word} list`")))
+            }
             [id] => Ok(id.clone()),
             several => Err(Failure::new(
                 Exit::Usage,

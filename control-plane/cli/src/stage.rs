@@ -127,7 +127,8 @@ impl Command {
                 deploy_and_tell(session, deploy, &wait).await
             }
             Self::Delete { api, stage, consent } => {
-                STAGE.delete(session, &[&session.id_of(&API, &api).await?, &stage], consent).await
+                let called = format!("of api {api}");
+                STAGE.delete(session, &[&session.id_of(&API, &api).await?, &stage], &called, consent).await
             }
         }
     }

@@ -87,7 +87,12 @@ fn cell(column: &Column, item: &Value) -> String {
 
 fn plain_text(value: &Value) -> String {
     match value {
+        Value::String(text) if text.is_empty() => "-".to_owned(),
         Value::String(text) => text.replace(['\n', '\r', '\t'], " "),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        // 100.0 is 100 to people.
+        Value::Number(number) => number.to_string().trim_end_matches(".0").to_owned(),
+        Value::Null => "-".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Array(items) => items.iter().map(plain_text).collect::<Vec<_>>().join(","),
@@ -132,11 +137,11 @@ mod tests {
         ];
         let items = [
             json!({"id": "abc", "createdDate": 0, "stages": [1, 2], "throttle": {"rateLimit": 1.5}, "enabled": true}),
-            json!({"id": "a\nb", "stages": []}),
+            json!({"id": "a\nb", "stages": [], "throttle": {"rateLimit": 100.0}, "enabled": []}),
         ];
         let shown = lines(&columns, &items);
         let words = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join("|")).collect::<Vec<_>>();
-        assert_eq!(words, ["ID|CREATED|STAGES|RATE|ON", "abc|1970-01-01|00:00:00Z|2|1.5|yes", "a|b|-|0|-|-"]);
+        assert_eq!(words, ["ID|CREATED|STAGES|RATE|ON", "abc|1970-01-01|00:00:00Z|2|1.5|yes", "a|b|-|0|100|-"]);
     }
 
     #[test]

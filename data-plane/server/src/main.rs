@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure:#}");
+            eprintln!("error: {}", sluice_settings::whole(failure.as_ref()));
             ExitCode::FAILURE
         }
     }

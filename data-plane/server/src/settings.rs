@@ -30,16 +30,18 @@ pub struct Settings {
     #[arg(long, env = "SLUICE_DATA_DIR", value_name = "DIR", default_value = "sluice-data")]
     pub data_dir: PathBuf,
 
-    /// Control nodes to follow in plaintext, on loopback; several separated by commas. Default: the cluster that was joined.
+    /// Control nodes to begin with, any of them; several separated by commas. On a machine with a cluster without
+    /// certificates also joins it. Default: those that the join told. Example: http://127.0.0.1:7100.
     // `SLUICE_CONTROL` is the operator's: a data node that is started from an operator's shell must not change its cluster.
     #[arg(long, visible_alias = "control", env = "SLUICE_FOLLOW", value_name = "URL", value_delimiter = ',')]
     pub follow: Vec<String>,
 
-    /// Control nodes of the cluster to join, once; several separated by commas. Needs --join-token-file.
+    /// Control nodes of the cluster to join, once; several separated by commas. Default: none. Example: https://10.0.0.1:7100.
     #[arg(long, env = "SLUICE_JOIN", value_name = "URL", value_delimiter = ',')]
     pub join: Vec<String>,
 
-    /// File with the join token that `sluice cluster token create --role data` printed.
+    /// File with the join token that `sluice cluster token create --role data` printed; not needed in a cluster without
+    /// certificates on this machine. Default: none. Example: /run/sluice/join-token.
     #[arg(long, env = "SLUICE_JOIN_TOKEN_FILE", value_name = "FILE")]
     pub join_token_file: Option<PathBuf>,
 

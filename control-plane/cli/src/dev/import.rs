@@ -40,6 +40,12 @@ pub(crate) struct Import {
 }
 
 impl Import {
+    /// Refuses a file that cannot be read before anything is started.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let Some(file) = &self.import else { return Ok(()) };
+        std::fs::File::open(file).map(drop).map_err(|failure| Failure::file(file, &failure))
+    }
+
     /// Imports and deploys; answers the API with its addresses.
     ///
     /// # Errors
