@@ -1,6 +1,10 @@
 //! What can go wrong, for the operator and for the code that proposes and reads.
 
-use std::{path::PathBuf, process};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process,
+};
 
 use tracing::error;
 
@@ -131,8 +135,9 @@ fn known(leader: &Option<u64>, none: &str) -> String {
 /// Stops the process: after a failed write or read of the log or the state nothing this node says can be trusted.
 pub(crate) fn stop_process(what: &'static str, problem: &dyn std::fmt::Display) -> ! {
     error!(what, %problem, "storage failed, the process stops");
-    // For operators without a log subscriber: the last words.
-    eprintln!("sluice: {what} failed: {problem}; the process stops, check the disk");
+    // For operators without a log subscriber: the last words. They may go to the disk that is full; a panic over that, as of
+    // `eprintln!`, would end this thread instead of the process.
+    let _ = writeln!(io::stderr(), "sluice: {what} failed: {problem}; the process stops, check the disk");
     process::abort()
 }
 

@@ -5,24 +5,28 @@
 use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    process::Command,
+    process::{Command, ExitStatus},
 };
 
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::{
     cli::Cli,
     http::get,
     node::DataNode,
-    process::{Process, program, signal},
+    process::{Pause, Process, program},
     wait::eventually,
 };
+
+/// Starts a program for which a limit on file sizes is an error of writing, as a full disk is, and not a signal.
+const STARTER: [&str; 3] = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
 
 /// Control nodes, and the folder of all they keep.
 #[derive(Debug)]
 pub struct Cluster {
     control: Vec<Control>,
+    /// How many of them have been started; the others are not there yet.
+    joined: usize,
     flags: Vec<String>,
     folder: TempDir,
 }
@@ -41,24 +45,48 @@ impl Cluster {
     /// # Panics
     /// When they do not become a cluster.
     pub async fn start(count: usize, flags: &[&str]) -> Self {
-        let folder = TempDir::new().expect("there is room for a folder");
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut cluster = Self { control: nodes(count), flags, folder };
-        for index in 0..count {
-            let join = cluster.url(0);
-            let how: &[&str] = if index == 0 { &["--bootstrap", "--plaintext"] } else { &["--join", &join] };
-            cluster.launch(index, how);
-            cluster.ready(index).await;
-            cluster.voters(index + 1).await;
+        let mut cluster = Self::founded(count, flags).await;
+        for _ in 1..count {
+            cluster.grow().await;
         }
         cluster
+    }
+
+    /// Starts the first of at most `most` control nodes; the others are for `grow`.
+    ///
+    /// # Panics
+    /// When it does not found a cluster.
+    pub async fn founded(most: usize, flags: &[&str]) -> Self {
+        let folder = TempDir::new().expect("there is room for a folder");
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut cluster = Self { control: nodes(most), joined: 0, flags, folder };
+        cluster.add(&["--bootstrap", "--plaintext"]).await;
+        cluster
+    }
+
+    /// Starts the next control node, and waits until it is a voter.
+    ///
+    /// # Panics
+    /// When there are as many as were asked for, or it does not join.
+    pub async fn grow(&mut self) {
+        let join = self.url(0);
+        self.add(&["--join", &join]).await;
+    }
+
+    async fn add(&mut self, how: &[&str]) {
+        let index = self.joined;
+        self.joined += 1;
+        self.launch(index, how);
+        self.ready(index).await;
+        self.voters(self.joined).await;
     }
 
     fn launch(&mut self, index: usize, how: &[&str]) {
         let data_dir = self.data_dir(index);
         let log = self.folder.path().join(format!("control-{}.log", index + 1));
         let node = &mut self.control[index];
-        let mut command = Command::new(program("sluice-control"));
+        let mut command = Command::new(STARTER[0]);
+        command.args(&STARTER[1..]).arg(program("sluice-control"));
         command.arg("--data-dir").arg(data_dir).args(how).args(&self.flags);
         for (flag, address) in
             [("--listen-admin", node.admin), ("--listen-peer", node.peer), ("--listen-http", node.http)]
@@ -80,11 +108,35 @@ impl Cluster {
         }
     }
 
+    /// Asks a node to stop, as its supervisor does; returns its exit code.
+    ///
+    /// # Panics
+    /// When it does not stop in time.
+    pub fn stop(&mut self, index: usize) -> Option<i32> {
+        self.control[index].process.take().and_then(|mut process| process.stop())
+    }
+
     /// Makes a node hang, or go on: its connections stay.
     pub fn pause(&self, index: usize, pause: Pause) {
         if let Some(process) = &self.control[index].process {
-            signal(process.pid(), if pause == Pause::Begin { Signal::SIGSTOP } else { Signal::SIGCONT });
+            process.pause(pause);
         }
+    }
+
+    /// From now on a node can write no byte more to any file, as on a full disk.
+    ///
+    /// # Panics
+    /// Without `prlimit` (util-linux, on every Debian).
+    pub fn fill_disk(&self, index: usize) {
+        let Some(process) = &self.control[index].process else { return };
+        let mut command = Command::new("prlimit");
+        command.args(["--pid", &process.pid().to_string(), "--fsize=1:1"]);
+        assert!(command.status().expect("prlimit is part of util-linux").success(), "the limit of a child can be set");
+    }
+
+    /// How a node's process has ended, if it has.
+    pub fn ended(&mut self, index: usize) -> Option<ExitStatus> {
+        self.control[index].process.as_mut().and_then(Process::ended)
     }
 
     /// Waits until a node answers linearizable reads.
@@ -133,6 +185,12 @@ impl Cluster {
         format!("http://{}", self.control[index].admin)
     }
 
+    /// A node's port for health and metrics.
+    #[must_use]
+    pub fn http(&self, index: usize) -> SocketAddr {
+        self.control[index].http
+    }
+
     /// The command line against all nodes that were not killed.
     #[must_use]
     pub fn cli(&self) -> Cli {
@@ -166,23 +224,6 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    /// A node that hangs could not be told to stop.
-    fn drop(&mut self) {
-        (0..self.control.len()).for_each(|index| self.pause(index, Pause::End));
-    }
-}
-
-/// What `Cluster::pause` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
-    /// The node hangs.
-    Begin,
-    /// It goes on.
-    End,
-}
-
-/// Nodes on ports that were free at once, and so differ.
 fn nodes(count: usize) -> Vec<Control> {
     let bind = || TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let ports: Vec<_> = (0..count * 3).map(|_| bind()).collect();

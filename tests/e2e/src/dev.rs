@@ -47,7 +47,8 @@ impl Dev {
     /// When it ends before it is ready, with the end of its log.
     #[must_use]
     pub fn start(control_nodes: u32, data_nodes: u32, folder: &Path) -> Self {
-        Self::launch(command(control_nodes, data_nodes, folder).arg("--processes"), folder)
+        let command = &mut command(control_nodes, data_nodes);
+        Self::launch(command.arg("--processes").arg("--data-dir").arg(folder), &log_path(folder))
     }
 
     /// The same in one process, with more arguments of `sluice dev`.
@@ -56,15 +57,25 @@ impl Dev {
     /// As `start`.
     #[must_use]
     pub fn in_process(control_nodes: u32, data_nodes: u32, folder: &Path, more: &[&str]) -> Self {
-        Self::launch(command(control_nodes, data_nodes, folder).args(more), folder)
+        let command = &mut command(control_nodes, data_nodes);
+        Self::launch(command.args(more).arg("--data-dir").arg(folder), &log_path(folder))
     }
 
-    fn launch(command: &mut Command, folder: &Path) -> Self {
-        let log_path = log_path(folder);
+    /// The same with `--ephemeral`, where temporary folders are made in `temporary`.
+    ///
+    /// # Panics
+    /// As `start`.
+    #[must_use]
+    pub fn ephemeral(control_nodes: u32, data_nodes: u32, temporary: &Path, log_path: &Path) -> Self {
+        let command = &mut command(control_nodes, data_nodes);
+        Self::launch(command.arg("--ephemeral").env("TMPDIR", temporary), log_path)
+    }
+
+    fn launch(command: &mut Command, log_path: &Path) -> Self {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(&log_path)
+            .open(log_path)
             .expect("the folder of a test is writable");
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
         let mut child = child.expect("sluice starts");
@@ -72,7 +83,7 @@ impl Dev {
         let mut line = String::new();
         let read = BufReader::new(output).read_line(&mut line).unwrap_or(0);
         let process = Process::adopt("sluice dev", child);
-        let log = || std::fs::read_to_string(&log_path).unwrap_or_default();
+        let log = || std::fs::read_to_string(log_path).unwrap_or_default();
         assert!(read > 0, "sluice dev ended before it was ready:\n{}", log());
         let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}\n{}", log()));
         Self { ready, process }
@@ -108,11 +119,10 @@ impl Dev {
     }
 }
 
-fn command(control_nodes: u32, data_nodes: u32, folder: &Path) -> Command {
+fn command(control_nodes: u32, data_nodes: u32) -> Command {
     let mut command = Command::new(program("sluice"));
     command.args(["-o", "json", "dev", "--ports", "auto"]);
     command.args(["--control-nodes", &control_nodes.to_string(), "--data-nodes", &data_nodes.to_string()]);
-    command.arg("--data-dir").arg(folder);
     command
 }
 

@@ -1,5 +1,7 @@
 //! Calls that the command line does not make: a chosen request id, a chosen node, no second try.
 
+use std::time::Duration;
+
 use sluice_identity::NodeRole;
 use sluice_identity::{Channel, Dialer, Plaintext, Purpose, ServerTrust};
 use sluice_proto::{
@@ -7,7 +9,7 @@ use sluice_proto::{
     model::{ApiKey, Document, Kind, Ref, document},
 };
 use sluice_rpc::admin::config_client::ConfigClient;
-use tonic::Status;
+use tonic::{Request, Status};
 use uuid::Uuid;
 
 /// A channel of an operator to a control node of a plaintext cluster.
@@ -47,6 +49,21 @@ pub fn put(kind: document::Kind) -> Operation {
 /// As the node refuses it, or when it cannot be reached.
 pub async fn change(url: &str, request_id: &[u8], operations: Vec<Operation>) -> Result<ChangeReply, Status> {
     let request = ChangeRequest { request_id: request_id.to_vec(), operations };
+    Ok(ConfigClient::new(channel(url)).change(request).await?.into_inner())
+}
+
+/// The same for a caller who waits no longer than `limit`, and says so.
+///
+/// # Errors
+/// As `change`; without details when the node did not answer in time.
+pub async fn change_within(
+    limit: Duration,
+    url: &str,
+    request_id: &[u8],
+    operations: Vec<Operation>,
+) -> Result<ChangeReply, Status> {
+    let mut request = Request::new(ChangeRequest { request_id: request_id.to_vec(), operations });
+    request.set_timeout(limit);
     Ok(ConfigClient::new(channel(url)).change(request).await?.into_inner())
 }
 

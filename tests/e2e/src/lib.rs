@@ -14,4 +14,5 @@ pub mod http;
 pub mod netns;
 pub mod node;
 pub mod process;
+pub mod relay;
 pub mod wait;

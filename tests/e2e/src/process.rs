@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -88,10 +88,20 @@ impl Process {
         }
     }
 
+    /// Makes it hang, or go on: its connections stay.
+    pub fn pause(&self, pause: Pause) {
+        signal(self.pid(), if pause == Pause::Begin { Signal::SIGSTOP } else { Signal::SIGCONT });
+    }
+
     /// Waits for its end; returns its exit code.
     #[must_use]
     pub fn wait(mut self) -> Option<i32> {
         self.child.wait().ok().and_then(|status| status.code())
+    }
+
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Whether it still runs.
@@ -100,9 +110,20 @@ impl Process {
     }
 }
 
+/// What `Process::pause` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// From now on.
+    Begin,
+    /// No longer.
+    End,
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         if self.runs() {
+            // One that hangs could not be told to stop.
+            self.pause(Pause::End);
             signal(self.pid(), Signal::SIGTERM);
             let give_up = Instant::now() + STOP_PATIENCE;
             while self.runs() && Instant::now() < give_up {

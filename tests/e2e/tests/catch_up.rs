@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use sluice_e2e::{
-    cluster::{Cluster, Pause},
+    cluster::Cluster,
     fixture,
     follow::Observer,
     grpc::{change, made, new_key, read_key, request_id},
     http::get,
     node::DataNode,
+    process::Pause,
     wait::eventually,
 };
 use sluice_proto::{model::Revision, sync::from_control};

@@ -27,6 +27,18 @@ async fn a_cluster_in_one_process_imports_serves_and_is_there_again_after_a_stop
     dev.stop();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ephemeral_cluster_leaves_nothing_behind() {
+    let folder = TempDir::new().unwrap();
+    let temporary = folder.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let dev = Dev::ephemeral(1, 1, &temporary, &folder.path().join("dev.log"));
+    drop(dev.cli().json(&["key", "create", "forgotten"]));
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 1, "its data is in one temporary folder");
+    dev.stop();
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
 fn start(data: &Path, file: &Path, backend: &Backend) -> Dev {
     let url = backend.url();
     Dev::in_process(3, 2, data, &["--import", file.to_str().unwrap(), "--backend", &url, "--stage", "live"])

@@ -4,14 +4,24 @@
 
 mod agreement;
 mod catch_up;
+mod clients;
 mod cluster;
+mod deadlines;
+mod disk;
 mod endurance;
 mod files;
+mod fleet;
 mod github;
+mod growth;
 mod imports;
 mod in_process;
 mod isolation;
+mod joining;
+mod key_import;
 mod keys;
+mod partition;
+mod ports;
 mod recovery;
 mod reflection;
+mod stages;
 mod traffic;
