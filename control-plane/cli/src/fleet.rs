@@ -94,6 +94,7 @@ fn not_served(reply: &WaitReply) -> Failure {
     }));
     let message = match (reply.nodes.len(), diagnostics.len()) {
         (0, 0) => "committed, but no data node is connected: start one, see `sluice node list`".to_owned(),
+        (0, _) => "committed, but no data node is known to be connected".to_owned(),
         (all, _) => {
             let served = reply.nodes.iter().filter(|node| node.state == "served").count();
             format!("committed, but served by {served} of {} only", counted(all, "data node"))
@@ -159,5 +160,7 @@ mod tests {
     fn no_data_node_is_said_as_such() {
         let failure = not_served(&WaitReply::default());
         assert!(failure.message.contains("no data node is connected"));
+        let failure = not_served(&WaitReply { voters_not_heard: vec![3], ..WaitReply::default() });
+        assert_eq!(failure.message, "committed, but no data node is known to be connected");
     }
 }
