@@ -72,21 +72,32 @@ impl Port {
         self.address
     }
 
+    /// Whether a node without certificates may listen here: to be asked before it begins or joins a cluster.
+    ///
+    /// # Errors
+    /// `PlaintextOffLoopback`.
+    pub fn allows_plaintext(&self, plaintext: Plaintext) -> Result<(), IdentityFailure> {
+        if plaintext == Plaintext::LoopbackOnly && !self.address.ip().is_loopback() {
+            return Err(IdentityFailure::PlaintextOffLoopback { address: self.address.to_string() });
+        }
+        Ok(())
+    }
+
     /// The listener on this port.
     ///
     /// # Errors
     /// `PlaintextOffLoopback`, or `Certificate` when the identity cannot be used.
     pub fn listener(self, door: Door, identity: &Identity, plaintext: Plaintext) -> Result<Listener, IdentityFailure> {
-        let Self { tcp, address } = self;
         let tls = match &identity.trust {
-            Trust::Plaintext => None,
+            Trust::Plaintext => {
+                self.allows_plaintext(plaintext)?;
+                None
+            }
             Trust::Tls { ca_pem, certificate_pem, key_pem } => {
                 Some(tls::server_config(ca_pem, certificate_pem, key_pem, door)?)
             }
         };
-        if tls.is_none() && plaintext == Plaintext::LoopbackOnly && !address.ip().is_loopback() {
-            return Err(IdentityFailure::PlaintextOffLoopback { address: address.to_string() });
-        }
+        let Self { tcp, address } = self;
         Ok(Listener { tcp, address, tls, cluster_id: identity.cluster_id.clone() })
     }
 }

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use openraft::{BasicNode, Config, SnapshotPolicy, async_runtime::WatchReceiver};
+use openraft::{BasicNode, Config, async_runtime::WatchReceiver};
 use sluice_identity::{Channel, Dialer};
 use sluice_proto::raft::{Command, FoundCluster, command, outcome};
 use sluice_rpc::raft::raft_server::RaftServer;
@@ -43,8 +43,6 @@ use crate::{
 
 pub(crate) type Core = openraft::Raft<TypeConfig, Machine>;
 
-/// Sending, receiving and installing a state; beyond that it begins again.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 /// For the election and the first entry of a new cluster, on a slow disk.
 const FOUND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -90,7 +88,7 @@ impl Raft {
     /// `WrongNode`, `WrongCluster` and `WrongFormat` for a folder that is not this node's; `Storage` for one that cannot
     /// be used; `Settings` when times contradict each other.
     pub async fn open(settings: RaftSettings, dialer: Dialer, metrics: &Metrics) -> Result<Self, RaftFailure> {
-        let config = Arc::new(config(&settings)?);
+        let config = Arc::new(settings.config()?);
         let runtime = OwnRuntime::start().map_err(|error| RaftFailure::Settings { problem: error.to_string() })?;
         let handle = runtime.handle();
         let patience = settings.election_min;
@@ -266,25 +264,4 @@ async fn start(
     let core =
         Core::new(raft_id, config, clients, log.clone(), machine).await.map_err(|error| stopped(error.to_string()))?;
     Ok((core, log, states, flush))
-}
-
-fn config(settings: &RaftSettings) -> Result<Config, RaftFailure> {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let config = Config {
-        cluster_name: settings.cluster_id.clone(),
-        heartbeat_interval: ms(settings.heartbeat),
-        election_timeout_min: ms(settings.election_min),
-        election_timeout_max: ms(settings.election_max),
-        install_snapshot_timeout: ms(SNAPSHOT_TIMEOUT),
-        max_payload_entries: 1024,
-        // By bytes and time (`upkeep`): openraft counts entries.
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: settings.kept_log_entries,
-        enable_pre_vote: Some(true),
-        // The state may be behind the log after a power cut: a restarted leader is elected before it answers.
-        enable_leader_restore: Some(false),
-        backoff: "50ms 100ms 200ms ...500ms".to_owned(),
-        ..Config::default()
-    };
-    config.validate().map_err(|error| RaftFailure::Settings { problem: error.to_string() })
 }

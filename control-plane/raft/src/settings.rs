@@ -2,6 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use openraft::{Config, SnapshotPolicy};
+
+use crate::RaftFailure;
+
+/// Sending, receiving and installing a state; beyond that it begins again.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Settings of Raft on one control node.
 #[derive(Debug, Clone)]
 pub struct RaftSettings {
@@ -42,5 +49,35 @@ impl RaftSettings {
             snapshot_interval: Duration::from_secs(600),
             kept_log_entries: 256,
         }
+    }
+
+    /// Whether the times agree with each other, before anything is made on disk.
+    ///
+    /// # Errors
+    /// `Settings` with what contradicts what.
+    pub fn check(&self) -> Result<(), RaftFailure> {
+        self.config().map(drop)
+    }
+
+    /// What openraft is told.
+    pub(crate) fn config(&self) -> Result<Config, RaftFailure> {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let config = Config {
+            cluster_name: self.cluster_id.clone(),
+            heartbeat_interval: ms(self.heartbeat),
+            election_timeout_min: ms(self.election_min),
+            election_timeout_max: ms(self.election_max),
+            install_snapshot_timeout: ms(SNAPSHOT_TIMEOUT),
+            max_payload_entries: 1024,
+            // By bytes and time (`upkeep`): openraft counts entries.
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: self.kept_log_entries,
+            enable_pre_vote: Some(true),
+            // The state may be behind the log after a power cut: a restarted leader is elected before it answers.
+            enable_leader_restore: Some(false),
+            backoff: "50ms 100ms 200ms ...500ms".to_owned(),
+            ..Config::default()
+        };
+        config.validate().map_err(|error| RaftFailure::Settings { problem: error.to_string() })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     ControlNode, Settings, StartFailure,
     data_dir::DataDir,
     http::Report,
-    membership::{Announced, Membership, node_row},
+    membership::{Announced, Membership, begins_in_plaintext, node_row},
     parts::{Stops, Wiring},
     sessions::FleetSessions,
 };
@@ -84,6 +84,12 @@ impl Ports {
         })
     }
 
+    /// Refuses ports on which a node without certificates must not listen.
+    pub(crate) fn allow_plaintext(&self, settings: &Settings) -> Result<(), StartFailure> {
+        let ports = [&self.admin, &self.peer, &self.http];
+        Ok(ports.into_iter().try_for_each(|port| port.allows_plaintext(settings.plaintext_reach()))?)
+    }
+
     pub(crate) fn addresses(&self) -> Addresses {
         Addresses {
             admin: self.admin.local_address(),
@@ -138,12 +144,27 @@ fn raft_settings(
         reason: "its number in Raft is missing".to_owned(),
     })?;
     let (folder, cluster_id) = (data.root().to_owned(), identity.cluster_id.clone());
-    Ok(RaftSettings {
+    Ok(timed(settings, RaftSettings::new(folder, raft_id, cluster_id, announced.peer.clone())))
+}
+
+/// The times and sizes of the node's settings.
+fn timed(settings: &Settings, raft: RaftSettings) -> RaftSettings {
+    RaftSettings {
         heartbeat: settings.raft_heartbeat,
         election_min: settings.raft_election_min,
         election_max: settings.raft_election_max,
         snapshot_log_bytes: settings.raft_snapshot_log_bytes,
         snapshot_interval: settings.raft_snapshot_interval,
-        ..RaftSettings::new(folder, raft_id, cluster_id, announced.peer.clone())
-    })
+        ..raft
+    }
+}
+
+/// Refuses settings that contradict each other or the ports, before anything is made that the next start would find.
+pub(crate) fn check(settings: &Settings, data: &DataDir, ports: &Ports) -> Result<(), StartFailure> {
+    // Who the node is matters to none of it.
+    timed(settings, RaftSettings::new(data.root().to_owned(), 1, String::new(), String::new())).check()?;
+    if begins_in_plaintext(settings, data)? {
+        ports.allow_plaintext(settings)?;
+    }
+    Ok(())
 }

@@ -83,6 +83,24 @@ pub(crate) async fn establish(
     }
 }
 
+/// Whether the node is about to begin or join a cluster without certificates.
+pub(crate) fn begins_in_plaintext(settings: &Settings, data: &DataDir) -> Result<bool, StartFailure> {
+    if data.identity()?.is_some() {
+        return Ok(false);
+    }
+    if settings.bootstrap || settings.join.is_empty() {
+        return Ok(settings.bootstrap && settings.plaintext);
+    }
+    Ok(join_token(settings)?.is_none_or(|token| token.ca_pem.is_none()))
+}
+
+fn join_token(settings: &Settings) -> Result<Option<JoinToken>, StartFailure> {
+    match &settings.join_token_file {
+        Some(path) => Ok(Some(JoinToken::parse(read_secret(path)?.expose())?)),
+        None => Ok(None),
+    }
+}
+
 fn found_here(settings: &Settings, data: &DataDir, announced: &Announced) -> Result<Membership, StartFailure> {
     let hosts = announced.hosts();
     let now_ms = now_ms();
@@ -105,10 +123,7 @@ fn found_here(settings: &Settings, data: &DataDir, announced: &Announced) -> Res
 }
 
 async fn join_there(settings: &Settings, data: &DataDir, announced: &Announced) -> Result<Membership, StartFailure> {
-    let token = match &settings.join_token_file {
-        Some(path) => Some(JoinToken::parse(read_secret(path)?.expose())?),
-        None => None,
-    };
+    let token = join_token(settings)?;
     let folder = data.identity_folder();
     let request = Join {
         control: &settings.join,

@@ -11,7 +11,7 @@ use tracing::{Instrument as _, info, info_span};
 
 use crate::{
     Settings, StartFailure,
-    assembly::{Addresses, Ports, assemble},
+    assembly::{Addresses, Ports, assemble, check},
     data_dir::DataDir,
     http::Report,
     membership::{self, Announced},
@@ -57,6 +57,7 @@ impl ControlNode {
         let ports = Ports::take(&settings).await?;
         let addresses = ports.addresses();
         let announced = Announced::of(&settings, &addresses.peer.to_string(), &addresses.admin.to_string())?;
+        check(&settings, &data, &ports)?;
         let membership = membership::establish(&settings, &data, &announced).await?;
         let span = info_span!("control", node_id = %membership.identity.node_id);
         assemble(settings, data, ports, announced, membership).instrument(span).await

@@ -11,6 +11,7 @@ use sluice_proto::{
     admin::CreateTokenRequest,
     sync::{FromData, Hello, from_control, from_data},
 };
+use sluice_raft::RaftFailure;
 use sluice_rpc::{admin::cluster_client::ClusterClient, sync::sync_client::SyncClient};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -120,12 +121,32 @@ async fn a_second_bootstrap_is_refused_and_a_taken_port_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plaintext_cluster_does_not_listen_off_loopback() {
+async fn a_node_that_is_refused_leaves_nothing_that_the_next_start_would_find() {
     let folder = tempfile::tempdir().unwrap();
     let open = Settings { listen_http: "0.0.0.0:0".into(), ..founding(folder.path()) };
     let refused = ControlNode::start(open).await.unwrap_err();
     let expected = matches!(refused, StartFailure::Identity(IdentityFailure::PlaintextOffLoopback { .. }));
     assert!(expected, "{refused}");
+    let slow = Settings { raft_heartbeat: Duration::from_secs(10), ..founding(folder.path()) };
+    let refused = ControlNode::start(slow).await.unwrap_err();
+    assert!(matches!(refused, StartFailure::Raft(RaftFailure::Settings { .. })), "{refused}");
+    let idle = Settings { listen_http: "0.0.0.0:0".into(), ..settings(folder.path()) };
+    let refused = ControlNode::start(idle).await.unwrap_err();
+    assert!(matches!(refused, StartFailure::Nothing { .. }), "{refused}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was founded");
+    let first = start(founding(folder.path())).await;
+
+    let joining = tempfile::tempdir().unwrap();
+    let join = Settings { join: vec![first.admin_url()], join_patience: DEADLINE, ..settings(joining.path()) };
+    let open = Settings { listen_peer: "0.0.0.0:0".into(), advertise: Some("127.0.0.1:7".into()), ..join.clone() };
+    let refused = ControlNode::start(open).await.unwrap_err();
+    let expected = matches!(refused, StartFailure::Identity(IdentityFailure::PlaintextOffLoopback { .. }));
+    assert!(expected, "{refused}");
+    assert_eq!(std::fs::read_dir(joining.path()).unwrap().count(), 0, "nothing was joined");
+    assert_eq!(first.raft().members().len(), 1);
+    let second = start(join).await;
+    second.shutdown().await;
+    first.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
