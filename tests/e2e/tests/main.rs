@@ -19,6 +19,7 @@ mod isolation;
 mod joining;
 mod key_import;
 mod keys;
+mod operators;
 mod partition;
 mod ports;
 mod recovery;
