@@ -154,6 +154,9 @@ fn options() -> Options {
     options.set_max_log_file_size(8 << 20);
     options.increase_parallelism(2);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // Most reads of apply ask whether something is there that is not: a new id, name or request.
+    options.set_memtable_prefix_bloom_ratio(0.05);
+    options.set_memtable_whole_key_filtering(true);
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(&Cache::new_lru_cache(CACHE_BYTES));
     blocks.set_bloom_filter(10.0, false);
