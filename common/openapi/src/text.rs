@@ -47,11 +47,13 @@ fn is_json(text: &str, file_name: &str) -> bool {
 type SyntaxError = (usize, usize, String);
 
 fn json(text: &str) -> Result<Value, SyntaxError> {
-    serde_json::from_str(text).map_err(|failure| {
-        let message = failure.to_string();
-        let words = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        (failure.line(), failure.column(), words)
-    })
+    serde_json::from_str(text)
+        .map_err(|failure| (failure.line(), failure.column(), without_place(&failure.to_string())))
+}
+
+/// The words of a parser alone: the place is said by whoever reports them.
+fn without_place(message: &str) -> String {
+    message.split(" at line ").next().unwrap_or(message).to_owned()
 }
 
 fn yaml(text: &str) -> Result<Value, SyntaxError> {
@@ -66,7 +68,11 @@ fn yaml(text: &str) -> Result<Value, SyntaxError> {
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|failure| {
         let (line, column) = failure.location().map_or((0, 0), |place| (narrow(place.line()), narrow(place.column())));
-        (line, column, failure.without_snippet().to_string())
+        let words = match failure.without_snippet() {
+            serde_saphyr::Error::MultipleDocuments { .. } => "expected one document, found several".to_owned(),
+            other => without_place(&other.to_string()),
+        };
+        (line, column, words)
     })
 }
 
