@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use http::HeaderName;
 use sluice_compile::{CompiledPlan, KeyEntry, KeyNeed};
 use sluice_model::part::lookup_hash;
 
@@ -17,7 +18,7 @@ use crate::phase::{Flow, Phase};
 use crate::route::Routed;
 
 /// Where callers put their key (`apiKeySource: HEADER`).
-const API_KEY: &str = "x-api-key";
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The third phase.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl<'v> Phase<'v> for Authorize {
 
 /// Finds the key of a request and the plan that admits it; the reason of a refusal is for logs only.
 fn holder<'v>(routed: &Routed<'v>) -> Result<Caller<'v>, &'static str> {
-    let mut sent = routed.received.parts.headers.get_all(API_KEY).iter();
+    let mut sent = routed.received.parts.headers.get_all(&API_KEY).iter();
     let value = sent.next().ok_or("no api key")?;
     if sent.next().is_some() {
         // The backend might take another of them for the caller's than the one that was looked at.
@@ -92,5 +93,5 @@ fn holder<'v>(routed: &Routed<'v>) -> Result<Caller<'v>, &'static str> {
 
 /// The value of the key as the client sent it.
 pub(crate) fn sent_key(headers: &http::HeaderMap) -> Option<&str> {
-    headers.get(API_KEY)?.to_str().ok()
+    headers.get(&API_KEY)?.to_str().ok()
 }

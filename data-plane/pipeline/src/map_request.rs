@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use sluice_compile::{CompiledIntegration, HttpProxy, Mock};
 
 use crate::authorize::{Caller, sent_key};
@@ -21,7 +21,7 @@ use crate::validate::Validated;
 use crate::values::{Captured, KeyView, RequestValues, RouteView, StageView};
 
 /// What a request is traced by.
-const TRACE_ID: &str = "x-amzn-trace-id";
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 /// The sixth phase.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl<'v> Phase<'v> for MapRequest {
         let (routed, caller) = (authorized.guarded.routed, authorized.caller);
         let target = match routed.route.integration {
             CompiledIntegration::HttpProxy(proxy) => {
-                let traced = routed.received.parts.headers.contains_key(TRACE_ID);
+                let traced = routed.received.parts.headers.contains_key(&TRACE_ID);
                 let trace_id = || self.core.ids.render_trace(exchange.id(), epoch_ms(SystemTime::now()) / 1_000);
                 Target::HttpProxy { proxy, trace_id: (!traced).then(trace_id) }
             }

@@ -4,7 +4,7 @@
 //! a body that ends with an error where it passes AWS's limit. Absent: anything of an API.
 
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request};
 use sluice_integrate::RequestBody;
 
 use crate::fault::{Fault, FaultKind};
@@ -20,7 +20,7 @@ pub const TARGET_BYTES_MAX: usize = 10_240;
 pub const BODY_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
 /// AWS honours it whatever the request's own method.
-const METHOD_OVERRIDE: &str = "x-http-method-override";
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
 /// A request that may begin its journey.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ fn target_bytes(uri: &Uri) -> usize {
 
 /// The verb that the client really means; words that are no verb of an API are ignored.
 fn overriding_method(headers: &HeaderMap) -> Option<Method> {
-    let word = headers.get(METHOD_OVERRIDE)?.to_str().ok()?.trim();
+    let word = headers.get(&METHOD_OVERRIDE)?.to_str().ok()?.trim();
     let verb = sluice_compile::Verb::parse(&word.to_ascii_uppercase())?;
     Method::from_bytes(verb.as_str().as_bytes()).ok()
 }
