@@ -3,6 +3,7 @@
 //! Promise: Raft runs on threads of its own, so that a heartbeat waits for nothing else this process does; dropping
 //! the last handle stops it at once, as a crash would. Absent: what commands mean, and who may propose them.
 
+mod addresses;
 mod leadership;
 mod members;
 mod positions;
@@ -117,6 +118,8 @@ impl Raft {
         let handle = self.inner.runtime.handle();
         let following = leadership::follow(core.clone(), told, self.inner.meters.elections.clone());
         tasks.spawn_on(stop.clone().run_until_cancelled_owned(following), &handle);
+        let addresses = addresses::follow(core.clone(), self.inner.network.clone());
+        tasks.spawn_on(stop.clone().run_until_cancelled_owned(addresses), &handle);
         // Weak: the task does not keep Raft alive.
         let weak = Arc::downgrade(&self.inner);
         tasks.spawn_on(stop.clone().run_until_cancelled_owned(members::promote_learners(weak)), &handle);

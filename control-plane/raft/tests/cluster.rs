@@ -48,6 +48,32 @@ async fn a_stopped_node_finds_everything_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_followed_to_another_address_by_streams_that_know_its_old_one() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let moved = 1 + leader % 3;
+    cluster.stop(moved).await;
+    cluster.propose(plan("meanwhile")).await;
+    let address = cluster.start_elsewhere(moved).await;
+    cluster.raft(leader).set_address(moved, &address).await.unwrap();
+    let last = cluster.propose(plan("after")).await;
+    cluster.wait_applied(last.log_index).await;
+    for id in 1..=3 {
+        wait_until("all know the address", || {
+            cluster.raft(id).members().iter().any(|member| member.raft_id == moved && member.address == address)
+        })
+        .await;
+    }
+    let refused = cluster.raft(moved).set_address(leader, "127.0.0.1:1").await;
+    assert!(matches!(refused, Err(RaftFailure::NotLeader { .. })), "{refused:?}");
+    cluster.raft(leader).set_address(9, "127.0.0.1:1").await.unwrap();
+    assert_eq!(cluster.raft(leader).members().len(), 3, "what is no member does not become one");
+    // Two of three decide, over the new address.
+    cluster.stop(1 + moved % 3).await;
+    cluster.propose(plan("last")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_no_message_could_carry_never_enters_the_log() {
     let cluster = Cluster::of(1).await;
     let large = harness::plan_with("large", &"x".repeat(2 << 20));

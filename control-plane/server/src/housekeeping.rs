@@ -1,13 +1,16 @@
 //! What a control node does unasked: it keeps its own row in the list of nodes true, and, while it leads, trims what has
-//! aged.
+//! aged and gives Raft the addresses of the rows.
 //!
-//! Promise: a quiet cluster writes nothing. Absent: what ages, and when (`sluice-state`).
+//! Promise: a quiet cluster writes nothing. A node that was started under another address is found again, also by a leader
+//! that knows only the old one: it tells any other control node, and these follow. Absent: what ages, and when
+//! (`sluice-state`); all control nodes moved at once, of which none finds another.
 
 use std::time::{Duration, Instant};
 
 use sluice_proto::raft::{Command, Node, ProposeRequest, PutNode, Stamp, Trim, command};
-use sluice_raft::Raft;
+use sluice_raft::{MemberStatus, Raft};
 use sluice_rpc::raft::peer_client::PeerClient;
+use tonic::Status;
 use tracing::{debug, warn};
 
 use crate::membership::now_ms;
@@ -16,6 +19,8 @@ use crate::membership::now_ms;
 const EVERY: Duration = Duration::from_secs(5);
 /// Until a node is in the list it looks more often.
 const EVERY_AT_FIRST: Duration = Duration::from_millis(200);
+/// The leader has taken a node's row, and has yet to reach the node.
+const EVERY_MEANWHILE: Duration = Duration::from_secs(1);
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs until it is dropped, which it may be at any time. `this` is what the node says of itself.
@@ -23,25 +28,54 @@ pub(crate) async fn run(raft: Raft, this: Node) {
     loop {
         let announced = announce(&raft, &this).await;
         if raft.leadership().borrow().this {
+            move_members(&raft).await;
             trim(&raft, &this).await;
         }
-        tokio::time::sleep(if announced { EVERY } else { EVERY_AT_FIRST }).await;
+        let pause = match announced {
+            Announced::Known => EVERY,
+            Announced::Taken => EVERY_MEANWHILE,
+            Announced::Not => EVERY_AT_FIRST,
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
-/// Writes the node's row when it is missing or says something else. True when it is as it should be.
-async fn announce(raft: &Raft, this: &Node) -> bool {
+/// What the cluster knows of this node.
+enum Announced {
+    /// Its row, as it should be.
+    Known,
+    /// A leader has just taken it.
+    Taken,
+    /// Perhaps nothing.
+    Not,
+}
+
+/// Writes the node's row when it is missing or says something else.
+async fn announce(raft: &Raft, this: &Node) -> Announced {
     let kept = raft.view().nodes().into_iter().find(|node| node.id == this.id);
     let row = match kept {
         Some(kept) => Node { joined_ms: kept.joined_ms, ..this.clone() },
         None => this.clone(),
     };
     if raft.view().nodes().contains(&row) {
-        return true;
+        return Announced::Known;
     }
     let command = command::Kind::PutNode(PutNode { stamp: Some(stamp(raft, this)), node: Some(row) });
-    propose(raft, command).await;
-    false
+    if propose(raft, command).await { Announced::Taken } else { Announced::Not }
+}
+
+/// Gives Raft the addresses that control nodes say they have.
+async fn move_members(raft: &Raft) {
+    let members = raft.members();
+    for node in raft.view().nodes() {
+        let is_moved = |member: &MemberStatus| member.raft_id == node.raft_id && member.address != node.peer_address;
+        if node.peer_address.is_empty() || !members.iter().any(is_moved) {
+            continue;
+        }
+        if let Err(failure) = raft.set_address(node.raft_id, &node.peer_address).await {
+            warn!(%failure, moved = node.id, address = node.peer_address, "raft member not followed to its address yet");
+        }
+    }
 }
 
 async fn trim(raft: &Raft, this: &Node) {
@@ -56,22 +90,37 @@ fn stamp(raft: &Raft, this: &Node) -> Stamp {
     Stamp { actor: format!("node:{}", this.id), time_ms, request: None }
 }
 
-/// Proposes here or at the leader. A failure is tried again at the next look: there is no one to tell it.
-async fn propose(raft: &Raft, kind: command::Kind) {
+/// Proposes here or at the leader; true when it was applied or refused. A failure is tried again at the next look: there
+/// is no one to tell it.
+async fn propose(raft: &Raft, kind: command::Kind) -> bool {
     let command = Command { kind: Some(kind) };
     let leadership = *raft.leadership().borrow();
     if leadership.this {
-        if let Err(error) = raft.propose(command, Instant::now() + PROPOSE_TIMEOUT).await {
-            debug!(%error, "housekeeping was not committed");
+        let proposed = raft.propose(command, Instant::now() + PROPOSE_TIMEOUT).await;
+        return proposed.inspect_err(|error| debug!(%error, "housekeeping was not committed")).is_ok();
+    }
+    // A node that no leader reaches does not know who leads, or knows who led: one of the others does.
+    let mut others: Vec<u64> = raft.members().iter().map(|member| member.raft_id).collect();
+    others.retain(|other| *other != raft.raft_id());
+    others.sort_by_key(|other| Some(*other) != leadership.leader);
+    for other in others {
+        match propose_at(raft, other, &command).await {
+            Ok(taken) if taken => return true,
+            Ok(_) => {}
+            Err(error) => {
+                debug!(error = %sluice_identity::status_text(&error), other, "housekeeping did not reach a control node");
+            }
         }
-        return;
     }
-    let Some(leader) = leadership.leader else { return };
-    let Some(channel) = raft.peer_channel(leader).await else { return };
+    false
+}
+
+/// Proposes at another node; false when it does not lead.
+async fn propose_at(raft: &Raft, other: u64, command: &Command) -> Result<bool, Status> {
+    let Some(channel) = raft.peer_channel(other).await else { return Ok(false) };
     let timeout_ms = u64::try_from(PROPOSE_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
-    let mut request = tonic::Request::new(ProposeRequest { command: Some(command), timeout_ms });
+    let mut request = tonic::Request::new(ProposeRequest { command: Some(command.clone()), timeout_ms });
     request.set_timeout(PROPOSE_TIMEOUT);
-    if let Err(error) = PeerClient::new(channel).propose(request).await {
-        warn!(error = %sluice_identity::status_text(&error), leader, "housekeeping did not reach the leader");
-    }
+    let reply = PeerClient::new(channel).propose(request).await?.into_inner();
+    Ok(!reply.not_leader)
 }

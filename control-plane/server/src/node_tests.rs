@@ -199,6 +199,57 @@ async fn plaintext_nodes_join_become_voters_and_outlive_the_founder() {
     third.shutdown().await;
 }
 
+/// Waits until every node calls `moved` at its address, and all of them serve.
+async fn reachable(nodes: &[&ControlNode], moved: &ControlNode) {
+    let address = moved.peer_address().to_string();
+    let (raft_id, row) = (moved.raft().raft_id(), moved.identity().node_id.clone());
+    let known = async {
+        for node in nodes {
+            let knows = |node: &ControlNode| {
+                let mut members = node.raft().members().into_iter();
+                members.any(|member| member.raft_id == raft_id && member.address == address)
+                    && node.raft().view().nodes().iter().any(|node| node.id == row && node.peer_address == address)
+            };
+            while !knows(node) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            node.ready().await;
+        }
+    };
+    timeout(DEADLINE, known).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_under_another_address_is_found_again() {
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let first = start(founding(folders[0].path())).await;
+    let join = vec![first.admin_url()];
+    let joining = |folder: &Path| Settings { join: join.clone(), join_patience: DEADLINE, ..settings(folder) };
+    let second = start(joining(folders[1].path())).await;
+    let third = start(joining(folders[2].path())).await;
+    voters(&[&first, &second, &third], 3).await;
+    // A follower or the leader: the settings take free ports, which are others each time.
+    let mut nodes = vec![first, second, third];
+    for _ in 0..2 {
+        let leader = nodes.iter().position(|node| node.raft().leadership().borrow().this).unwrap();
+        for moves in [(leader + 1) % 3, leader] {
+            let (old, folder) = (nodes.remove(moves), folders[moves].path());
+            let address = old.peer_address();
+            let held = old.admin_url();
+            old.shutdown().await;
+            // The old port is taken, so that it is not given out again.
+            let _taken = std::net::TcpListener::bind(address).unwrap();
+            let moved = timeout(DEADLINE, ControlNode::start(settings(folder))).await.unwrap().unwrap();
+            assert!(moved.peer_address() != address && moved.admin_url() != held);
+            nodes.insert(moves, moved);
+            reachable(&nodes.iter().collect::<Vec<_>>(), &nodes[moves]).await;
+        }
+    }
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_joins_a_certified_cluster_with_a_token_that_serves_once() {
     let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();

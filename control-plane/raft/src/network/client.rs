@@ -42,7 +42,9 @@ pub(crate) struct PeerClient {
 
 impl PeerClient {
     fn client(&self, lane: Lane) -> Result<RaftClient<Channel>, RPCError<TypeConfig>> {
-        self.network.client(&self.address, lane).map_err(|failure| Unreachable::new(&failure).into())
+        // Asked for each call: openraft keeps this client when a member's address changes.
+        let address = self.network.address(self.target, &self.address);
+        self.network.client(&address, lane).map_err(|failure| Unreachable::new(&failure).into())
     }
 
     /// Waits for `answer`, but no longer than `limit`.

@@ -9,8 +9,8 @@ mod image;
 mod records;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -60,6 +60,8 @@ pub(crate) struct Network {
     dialer: Dialer,
     runtime: tokio::runtime::Handle,
     channels: Mutex<HashMap<(String, Lane), Channel>>,
+    /// Of all members, by number, as the log has them.
+    addresses: Mutex<BTreeMap<u64, String>>,
 }
 
 impl Network {
@@ -73,12 +75,25 @@ impl Network {
         runtime: tokio::runtime::Handle,
     ) -> Self {
         let channels = Mutex::default();
-        Self { raft_id, cluster_id, append_patience, records, dialer, runtime, channels }
+        let addresses = Mutex::default();
+        Self { raft_id, cluster_id, append_patience, records, dialer, runtime, channels, addresses }
+    }
+
+    /// Takes the addresses of all members; connections to others end.
+    pub(crate) fn set_addresses(&self, addresses: BTreeMap<u64, String>) {
+        let kept: BTreeSet<&String> = addresses.values().collect();
+        lock(&self.channels).retain(|(address, _), _| kept.contains(address));
+        *lock(&self.addresses) = addresses;
+    }
+
+    /// Where `raft_id` is reached now; `first` is where it was when openraft began to call it.
+    fn address(&self, raft_id: u64, first: &str) -> String {
+        lock(&self.addresses).get(&raft_id).map_or(first, String::as_str).to_owned()
     }
 
     /// The connection to `address` for `lane`; made at the first call on it, and again when it breaks.
     pub(crate) fn channel(&self, address: &str, lane: Lane) -> Result<Channel, IdentityFailure> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = lock(&self.channels);
         if let Some(channel) = channels.get(&(address.to_owned(), lane)) {
             return Ok(channel.clone());
         }
@@ -93,6 +108,10 @@ impl Network {
         let client = RaftClient::new(self.channel(address, lane)?);
         Ok(client.max_decoding_message_size(MESSAGE_BYTES).max_encoding_message_size(MESSAGE_BYTES))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes clients for openraft.

@@ -1,7 +1,7 @@
 //! Members: who they are, how far they have come, and how they become voters.
 //!
 //! Promise: one change at a time; a learner is made a voter by the leader once it has caught up, without being asked.
-//! Absent: removal.
+//! Absent: removal, and other addresses (`addresses`).
 
 use std::{collections::BTreeSet, sync::Weak, time::Duration};
 
@@ -165,18 +165,18 @@ fn matched(metrics: &RaftMetrics<TypeConfig>, raft_id: u64) -> Option<u64> {
 }
 
 /// A copy: the borrow must not be held across an await.
-fn metrics_of(core: &Core) -> RaftMetrics<TypeConfig> {
+pub(super) fn metrics_of(core: &Core) -> RaftMetrics<TypeConfig> {
     core.metrics().borrow_watched().clone()
 }
 
 /// Waits for a change of members, but not for ever: without a quorum it has no end.
-async fn within<T>(change: impl Future<Output = T>) -> Result<T, RaftFailure> {
+pub(super) async fn within<T>(change: impl Future<Output = T>) -> Result<T, RaftFailure> {
     tokio::time::timeout(CHANGE_TIMEOUT, change).await.map_err(|_| RaftFailure::Members {
         problem: format!("no quorum agreed within {} s; it may do so later", CHANGE_TIMEOUT.as_secs()),
     })
 }
 
-fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> RaftFailure {
+pub(super) fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> RaftFailure {
     match error {
         RaftError::Fatal(error) => RaftFailure::Stopped { problem: error.to_string() },
         RaftError::APIError(ClientWriteError::ForwardToLeader(ForwardToLeader { leader_id, .. })) => {

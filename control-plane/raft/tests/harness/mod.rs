@@ -127,6 +127,16 @@ impl Cluster {
         }
     }
 
+    /// Starts a stopped node again, where no other node knows it to be; its address.
+    pub(crate) async fn start_elsewhere(&mut self, id: u64) -> String {
+        // Another port is free while the old one is held.
+        let old = std::net::TcpListener::bind(&self.nodes[&id].address);
+        self.nodes.get_mut(&id).unwrap().address = "127.0.0.1:0".to_owned();
+        self.start(id).await;
+        drop(old);
+        self.nodes[&id].address.clone()
+    }
+
     pub(crate) async fn stop(&mut self, id: u64) {
         let (raft, serving) = self.nodes.get_mut(&id).unwrap().running.take().unwrap();
         serving.abort();
