@@ -4,7 +4,7 @@
 //! says it is printed instead. Absent: which addresses a data node lets in by path, which only its own settings say: off
 //! loopback they are refused unless it was told otherwise, so that none is printed.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use serde_json::{Value, json};
 use sluice_proto::{
@@ -107,7 +107,7 @@ impl Deployed {
             let nodes = if count == 1 { "1 data node".to_owned() } else { format!("all {count} data nodes") };
             text.push_str(&format!("\nserved by {nodes} after {} ms", self.milliseconds));
         }
-        for line in self.addresses().into_iter().chain(self.calls()) {
+        for line in self.addresses().into_iter().chain(self.calls()).chain(self.nowhere()) {
             text.push_str("\n  ");
             text.push_str(&line);
         }
@@ -141,7 +141,13 @@ impl Deployed {
     }
 
     fn elsewhere(&self) -> impl Iterator<Item = &str> {
-        self.addresses_of_nodes().filter(|address| !is_here(address))
+        self.addresses_of_nodes().filter(|address| !is_here(address) && !is_every_interface(address))
+    }
+
+    /// What to do about nodes that announce no address which others could call.
+    fn nowhere(&self) -> impl Iterator<Item = String> {
+        let nodes = self.addresses_of_nodes().filter(|address| is_every_interface(address));
+        nodes.map(|address| format!("a data node announces {address}, which no one can call: give it --advertise"))
     }
 
     /// HOST:PORT of each node that serves it.
@@ -152,8 +158,17 @@ impl Deployed {
 }
 
 fn is_here(address: &str) -> bool {
+    sluice_identity::is_loopback(host_of(address))
+}
+
+/// Whether it is what a node listens on, rather than where it is.
+fn is_every_interface(address: &str) -> bool {
+    host_of(address).parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
+}
+
+fn host_of(address: &str) -> &str {
     let (host, _) = address.rsplit_once(':').unwrap_or((address, ""));
-    sluice_identity::is_loopback(host.trim_matches(['[', ']']))
+    host.trim_matches(['[', ']'])
 }
 
 #[cfg(test)]
@@ -193,6 +208,15 @@ mod tests {
         );
         assert_eq!(deployed.to_json()["revision"]["number"], 9);
         assert_eq!(deployed.to_json()["addresses"].as_array().map(Vec::len), Some(4));
+    }
+
+    #[test]
+    fn a_node_that_says_only_what_it_listens_on_is_told_to_say_where_it_is() {
+        for address in ["0.0.0.0:8080", "[::]:8080"] {
+            let text = deployed(&[(address, "served")]).to_text();
+            let last = text.lines().last().unwrap().trim();
+            assert_eq!(last, format!("a data node announces {address}, which no one can call: give it --advertise"));
+        }
     }
 
     #[test]
