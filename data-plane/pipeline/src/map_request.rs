@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use http::{HeaderName, HeaderValue};
 use sluice_compile::{CompiledIntegration, HttpProxy, Mock};
 
-use crate::authorize::{Caller, sent_key};
+use crate::authorize::Caller;
 use crate::core::Core;
 use crate::exchange::Exchange;
 use crate::fault::{Fault, FaultKind};
@@ -18,7 +18,7 @@ use crate::phase::{Flow, Phase};
 use crate::route::Routed;
 use crate::time::epoch_ms;
 use crate::validate::Validated;
-use crate::values::{Captured, KeyView, RequestValues, RouteView, StageView};
+use crate::values::{Captured, RequestValues, RouteView, StageView};
 
 /// What a request is traced by.
 const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
@@ -79,11 +79,9 @@ impl Mapped<'_> {
     pub(crate) fn values<'a>(&'a self, exchange: &'a Exchange) -> RequestValues<'a> {
         let Routed { received, stage, variant, route, captures, path_start, .. } = &self.routed;
         let request = received.as_view(*path_start);
-        let key = match &self.caller {
+        let key_id = match &self.caller {
             Caller::Anyone => None,
-            Caller::Key { key, .. } => {
-                sent_key(&received.parts.headers).map(|value| KeyView { value, id: key.id.as_str() })
-            }
+            Caller::Key { key, .. } => Some(key.id.as_str()),
         };
         RequestValues {
             request,
@@ -98,7 +96,7 @@ impl Mapped<'_> {
                 resource_path: &route.method.resource_path,
                 captured: Captured::InPath(captures, request.path()),
             }),
-            key,
+            key_id,
             error: None,
             id: exchange.id(),
             client: exchange.client(),

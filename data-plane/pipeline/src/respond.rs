@@ -91,7 +91,7 @@ fn customised(answered: &Answered, facts: &Facts, view: &View, exchange: &Exchan
             variables: &variant.variables,
         }),
         route: facts.route(),
-        key: None,
+        key_id: None,
         error: Some(ErrorView { answered }),
         id: exchange.id(),
         client: exchange.client(),

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, Method, Uri, Version, header};
 use sluice_compile::{ContextVariable, Piece, ValueSource, Variables};
 use sluice_integrate::query;
 
+use crate::authorize::sent_key;
 use crate::fault::Answered;
 use crate::request_id::RequestId;
 use crate::time::{apache_time, epoch_ms};
@@ -22,7 +23,8 @@ pub(crate) struct RequestValues<'a> {
     pub(crate) request: RequestView<'a>,
     pub(crate) stage: Option<StageView<'a>>,
     pub(crate) route: Option<RouteView<'a>>,
-    pub(crate) key: Option<KeyView<'a>>,
+    /// The id of the API key that it was admitted by.
+    pub(crate) key_id: Option<&'a str>,
     pub(crate) error: Option<ErrorView<'a>>,
     pub(crate) id: &'a RequestId,
     pub(crate) client: IpAddr,
@@ -64,13 +66,6 @@ pub(crate) enum Captured<'a> {
     InPath(&'a sluice_compile::Captures, &'a str),
     /// Kept beside it.
     Kept(&'a [Box<str>]),
-}
-
-/// The API key it carried.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct KeyView<'a> {
-    pub(crate) value: &'a str,
-    pub(crate) id: &'a str,
 }
 
 /// The error that is being answered.
@@ -186,8 +181,8 @@ impl<'a> RequestValues<'a> {
             ContextVariable::Protocol => protocol(self.request.version),
             ContextVariable::ResourceId => self.route.as_ref()?.resource_id,
             ContextVariable::ResourcePath => self.route.as_ref()?.resource_path,
-            ContextVariable::ApiKey => self.key.as_ref()?.value,
-            ContextVariable::ApiKeyId => self.key.as_ref()?.id,
+            ContextVariable::ApiKey => self.key_id.and_then(|_| sent_key(self.request.headers))?,
+            ContextVariable::ApiKeyId => self.key_id?,
             ContextVariable::ErrorMessage => self.error.as_ref()?.answered.message,
             ContextVariable::ErrorResponseType => self.error.as_ref()?.answered.response_type?,
             ContextVariable::UserAgent => return self.request.header(&header::USER_AGENT).next_back(),
@@ -275,7 +270,7 @@ mod tests {
                 resource_path: "/pets/{id}",
                 captured: Captured::Kept(&captured),
             }),
-            key: None,
+            key_id: None,
             error: None,
             id: &id,
             client: "192.0.2.1".parse().unwrap(),

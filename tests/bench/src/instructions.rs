@@ -21,11 +21,13 @@ const LOOKUPS: u64 = 100_000;
 pub(crate) async fn run() -> Result<()> {
     let backend = Backend::start()?;
     let rig = Rig::start(1, 1, &backend.url())?;
+    let key = [format!("x-api-key: {}", rig.key)];
     let plain = per_request(&rig, "/plain", &[]).await?;
-    let key = format!("x-api-key: {}", rig.key);
-    let keyed = per_request(&rig, "/keyed", &[key]).await?;
+    let carried = per_request(&rig, "/plain", &key).await?;
+    let keyed = per_request(&rig, "/keyed", &key).await?;
     println!("{:<58} {plain:>10.0}          goal <= 34000", "user instructions per proxied request");
-    println!("{:<58} {:>10.0}          goal <= 2500", "added by API key + plan + throttle", keyed - plain);
+    println!("{:<58} {:>10.0}", "added by a header x-api-key that no one looks at", carried - plain);
+    println!("{:<58} {:>10.0}          goal <= 2500", "added by API key + plan + throttle", keyed - carried);
     Ok(())
 }
 
