@@ -248,10 +248,16 @@ mod tests {
     use super::*;
 
     fn check(source: &str, expect: Option<&str>) {
+        check_with(None, source, expect);
+    }
+
+    /// The same, of a request that the key `key_id` admitted.
+    fn check_with(key_id: Option<&str>, source: &str, expect: Option<&str>) {
         let variables: Variables = [(&"color".to_owned(), &"blue".to_owned())].into_iter().collect();
         let mut headers = HeaderMap::new();
         headers.append("x-a", "1".parse().unwrap());
         headers.append("x-a", "2".parse().unwrap());
+        headers.append("x-api-key", "secret".parse().unwrap());
         let uri: Uri = "/dev/pets/a%20b?q=1&q=2%2B+3&flag;s=4;s=5".parse().unwrap();
         let id = crate::request_id::RequestIds::new(1).draw();
         let captured = ["a%20b".into()];
@@ -270,7 +276,7 @@ mod tests {
                 resource_path: "/pets/{id}",
                 captured: Captured::Kept(&captured),
             }),
-            key_id: None,
+            key_id,
             error: None,
             id: &id,
             client: "192.0.2.1".parse().unwrap(),
@@ -319,6 +325,9 @@ mod tests {
         check("context.domainPrefix", Some("abc"));
         check("context.identity.sourceIp", Some("192.0.2.1"));
         check("context.identity.apiKey", None);
+        check("context.identity.apiKeyId", None);
+        check_with(Some("k1"), "context.identity.apiKey", Some("secret"));
+        check_with(Some("k1"), "context.identity.apiKeyId", Some("k1"));
         check("context.error.message", None);
     }
 }
