@@ -7,13 +7,12 @@ pub mod check;
 pub mod diagnostic;
 pub mod digest;
 pub mod ids;
+pub mod level;
 pub mod limits;
 pub mod part;
 pub mod revision;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use digest::{Digest, RowHash, RowHasher, StateDigest};
+pub use level::LEVEL;
 pub use revision::Revision;
-
-/// The newest feature level that this release knows; documents and hellos carry theirs.
-pub const LEVEL: u32 = 1;

@@ -29,7 +29,7 @@ use sluice_proto::model::{Authorizer, GatewayResponse, Method, Model, RequestVal
 use crate::{backend::Backend, model::Models, node::Document, problems::Problems};
 
 /// The feature level that imported documents use.
-const LEVEL: u32 = sluice_model::LEVEL;
+const LEVEL: u32 = sluice_model::level::FIRST;
 
 /// What the caller decides about an import.
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,6 +2,7 @@
 
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
+use sluice_model::level::Leveled;
 use sluice_proto::{
     model::{
         ApiKey, Authorizer, Deployment, Document, GatewayResponse, Kind, Method, Model, Ref, RequestValidator,
@@ -12,7 +13,7 @@ use sluice_proto::{
 
 /// A document of the model.
 pub(crate) trait Noun:
-    Message + std::fmt::Debug + Default + Clone + PartialEq + Serialize + DeserializeOwned + 'static
+    Leveled + Message + std::fmt::Debug + Default + Clone + PartialEq + Serialize + DeserializeOwned + 'static
 {
     const KIND: Kind;
     const TABLE: Table;

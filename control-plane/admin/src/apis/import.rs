@@ -211,7 +211,7 @@ fn planned<T: Tables>(
     contents.rest_api.warnings = parsed.warnings.iter().map(|one| format!("{}: {}", one.at, one.message)).collect();
     contents.rest_api.warnings.truncate(WARNINGS_KEPT_MAX);
     let mut warnings = parsed.warnings.clone();
-    warnings.extend(contents.checked()?);
+    warnings.extend(contents.checked(view)?);
     let parts = Parts::of(contents.entries())?;
     let replace = ReplaceParts {
         api_id: parsed.api_id.clone(),

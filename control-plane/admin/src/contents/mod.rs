@@ -9,6 +9,7 @@ mod settle;
 
 use std::collections::BTreeMap;
 
+use sluice_model::level::Leveled;
 use sluice_openapi::ImportedApi;
 use sluice_proto::{
     model::{Authorizer, Diagnostic, GatewayResponse, Method, Model, RequestValidator, Resource, RestApi},
@@ -22,6 +23,7 @@ pub(crate) use settle::{Owner, settled};
 
 use crate::{
     noun::Noun,
+    plan::level_fits,
     read,
     refused::{Refused, join},
 };
@@ -73,11 +75,28 @@ impl Contents {
         entries
     }
 
-    /// Checks every document; returns the warnings.
+    /// The feature level that the documents need together.
+    fn level_needed(&self) -> u32 {
+        fn most<N: Noun>(documents: &[N]) -> u32 {
+            documents.iter().map(Leveled::level_needed).max().unwrap_or_default()
+        }
+        let of_nouns = [
+            most(&self.resources),
+            most(&self.methods),
+            most(&self.models),
+            most(&self.validators),
+            most(&self.authorizers),
+            most(&self.gateway_responses),
+        ];
+        of_nouns.into_iter().fold(self.rest_api.level_needed(), u32::max)
+    }
+
+    /// Checks every document, and that the cluster of `view` understands all of them; returns the warnings.
     ///
     /// # Errors
-    /// All faults of all documents, each with its path.
-    pub(crate) fn checked(&self) -> Result<Vec<Diagnostic>, Refused> {
+    /// All faults of all documents, each with its path; `Level`.
+    pub(crate) fn checked<T: Tables>(&self, view: &View<T>) -> Result<Vec<Diagnostic>, Refused> {
+        level_fits(self.level_needed(), view)?;
         let mut found = Vec::new();
         check(&self.rest_api, "", &mut found);
         let paths: BTreeMap<&str, &str> =

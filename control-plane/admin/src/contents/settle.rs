@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_model::LEVEL;
+use sluice_model::level::Leveled as _;
 
 use crate::{contents::Contents, ids::Ids};
 
@@ -74,12 +74,12 @@ fn replace(name: &mut String, ids: &BTreeMap<String, String>) {
 
 /// Sets owner and level on every document.
 fn owned(contents: &mut Contents, api_id: &str) {
-    contents.rest_api.level = LEVEL;
+    *contents.rest_api.level_mut() = contents.rest_api.level_needed();
     api_id.clone_into(&mut contents.rest_api.id);
     macro_rules! own {
         ($($field:ident),+) => {
             $(for one in &mut contents.$field {
-                one.level = LEVEL;
+                *one.level_mut() = one.level_needed();
                 api_id.clone_into(&mut one.api_id);
             })+
         };

@@ -60,7 +60,7 @@ pub(super) fn plan<T: Tables>(planner: &mut Planner<'_, T>, object: &Object) -> 
     }
     let owner = Owner { api_id: api_id.clone(), now: seconds(planner.now_ms) };
     let contents = settled(contents, present.as_ref(), &owner, planner.ids);
-    warnings.extend(contents.checked().map_err(|refused| refused.under("spec"))?);
+    warnings.extend(contents.checked(&planner.view).map_err(|refused| refused.under("spec"))?);
     let parts = Parts::of(contents.entries())?;
 
     let mut differences =

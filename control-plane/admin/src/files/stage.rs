@@ -1,6 +1,6 @@
 //! Stages of a `RestApi` object, and the deployment that they ask for.
 
-use sluice_model::LEVEL;
+use sluice_model::level::leveled;
 use sluice_proto::{
     model::{Deployment, Diagnostic, Stage},
     raft::{RowChange, row_change},
@@ -114,13 +114,13 @@ fn first_deployed<T: Tables>(
     parts: &Parts,
     stage: sluice_proto::raft::PutRow,
 ) -> Vec<RowChange> {
-    let deployment = Deployment {
-        level: LEVEL,
+    let deployment = leveled(Deployment {
+        level: 0,
         id: deployment_id.to_owned(),
         api_id: api_id.to_owned(),
         description: None,
         created_date: Some(seconds(planner.now_ms)),
-    };
+    });
     let mut rows = deploy_planned(deployment, Some(stage), None).rows;
     if let Some(row_change::Kind::Deploy(deploy)) = rows.first_mut().and_then(|row| row.kind.as_mut()) {
         deploy.models = models_needed(&parts.entries);
@@ -137,14 +137,13 @@ fn staged(
     before: Option<&Stage>,
     now_ms: u64,
 ) -> Stage {
-    let mut stage = Stage {
-        level: LEVEL,
+    let mut stage = leveled(Stage {
         api_id: api_id.to_owned(),
         stage_name: name.to_owned(),
         deployment_id,
         canary_settings: before.and_then(|before| before.canary_settings.clone()),
         ..wanted
-    };
+    });
     stage_stamped(&mut stage, before, now_ms);
     stage
 }

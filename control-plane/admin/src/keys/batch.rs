@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_model::LEVEL;
+use sluice_model::level::leveled;
 use sluice_proto::{
     model::{ApiKey, Diagnostic, UsagePlan},
     raft::Stamp,
@@ -84,8 +84,7 @@ pub(super) fn plan<T: Tables>(
 
 fn document(row: &KeyRow, id: &str, stamp: &Stamp) -> ApiKey {
     let now = Some(seconds(stamp.time_ms));
-    ApiKey {
-        level: LEVEL,
+    leveled(ApiKey {
         id: id.to_owned(),
         name: row.name.clone(),
         description: row.description.clone(),
@@ -93,7 +92,7 @@ fn document(row: &KeyRow, id: &str, stamp: &Stamp) -> ApiKey {
         created_date: now,
         last_updated_date: now,
         ..ApiKey::default()
-    }
+    })
 }
 
 /// The sealed value and the hash stay, the value goes.

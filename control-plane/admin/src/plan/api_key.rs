@@ -1,7 +1,6 @@
 //! API keys. The value is sealed and hashed here; only the answer to the caller holds it.
 
 use prost::Message as _;
-use sluice_model::LEVEL;
 use sluice_proto::{
     model::ApiKey,
     raft::{KeyFields, PutRow},
@@ -22,7 +21,7 @@ impl<T: Tables> Planner<'_, T> {
             key.id = self.ids.api_key(|_| false);
         }
         check_id(&key.id, "id")?;
-        key.level = LEVEL;
+        self.leveled(&mut key)?;
         key.last_updated_date = Some(seconds(self.now_ms));
         let (found, expected) = self.present(&key, expected)?;
         let shown = match found {

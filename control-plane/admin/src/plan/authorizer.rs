@@ -3,7 +3,7 @@
 use sluice_proto::model::{Authorizer, Method};
 use sluice_state::Tables;
 
-use super::{Planned, Planner, check_id, checked, entry::ENTRY_LEVEL, model::in_use, planned};
+use super::{Planned, Planner, check_id, checked, model::in_use, planned};
 use crate::refused::Refused;
 
 impl<T: Tables> Planner<'_, T> {
@@ -19,7 +19,7 @@ impl<T: Tables> Planner<'_, T> {
             authorizer.id = self.ids.short(|id| all.iter().any(|other| other.document.id == id));
         }
         check_id(&authorizer.id, "id")?;
-        authorizer.level = ENTRY_LEVEL;
+        self.leveled(&mut authorizer)?;
         let (_, expected) = self.present(&authorizer, expected)?;
         let warnings = checked(&authorizer)?;
         self.name_is_free(&authorizer.api_id, &authorizer)?;

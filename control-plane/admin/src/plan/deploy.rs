@@ -1,7 +1,7 @@
 //! Deploying: an immutable copy of an API, and a stage that serves it.
 
 use prost::Message as _;
-use sluice_model::LEVEL;
+use sluice_model::level::leveled;
 use sluice_proto::{
     admin::Deploy,
     model::{Deployment, RestApi, Stage},
@@ -40,13 +40,13 @@ impl<T: Tables> Planner<'_, T> {
     ) -> Result<Planned, Refused> {
         let api_id = deploy.api_id.as_str();
         let view = &self.view;
-        let deployment = Deployment {
-            level: LEVEL,
+        let deployment = leveled(Deployment {
+            level: 0,
             id: self.ids.short(|id| read::deployment_exists(view, api_id, id)),
             api_id: api_id.to_owned(),
             description: deploy.description.clone(),
             created_date: Some(seconds(self.now_ms)),
-        };
+        });
         checked(&deployment)?;
         let is_new_stage = before.is_none() && !deploy.stage_name.is_empty();
         let (stage, expected) = staged(deploy, &deployment.id, before, self.now_ms)?;
@@ -102,8 +102,8 @@ fn staged(
         variables: deploy.variables.clone(),
         ..Stage::default()
     });
-    stage.level = LEVEL;
     deployment_id.clone_into(&mut stage.deployment_id);
+    stage = leveled(stage);
     stage_stamped(&mut stage, before.as_ref(), now_ms);
     checked(&stage)?;
     Ok((Some(stage), expected))

@@ -1,6 +1,5 @@
 //! Deployments: made by deploying (`deploy`), changed only in their description.
 
-use sluice_model::LEVEL;
 use sluice_proto::model::Deployment;
 use sluice_state::Tables;
 
@@ -21,7 +20,7 @@ impl<T: Tables> Planner<'_, T> {
                 "use the deploy operation",
             ));
         }
-        deployment.level = LEVEL;
+        self.leveled(&mut deployment)?;
         let (found, expected) = self.present(&deployment, expected)?;
         let found = found.ok_or_else(|| missing(Deployment::KIND, &deployment.key()))?;
         deployment.created_date = found.document.created_date;

@@ -1,6 +1,5 @@
 //! What the entries of an API have in common: they belong to an API that exists, and refer to each other by id.
 
-use sluice_model::LEVEL;
 use sluice_proto::{
     model::RestApi,
     raft::{RowChange, RowRef},
@@ -13,9 +12,6 @@ use crate::{
     read::{self, Found},
     refused::Refused,
 };
-
-/// The feature level that documents of this release use.
-pub(super) const ENTRY_LEVEL: u32 = LEVEL;
 
 impl<T: Tables> Planner<'_, T> {
     /// Refuses an API that does not exist.

@@ -3,7 +3,7 @@
 use sluice_proto::model::GatewayResponse;
 use sluice_state::Tables;
 
-use super::{Planned, Planner, checked, entry::ENTRY_LEVEL, planned};
+use super::{Planned, Planner, checked, planned};
 use crate::refused::Refused;
 
 impl<T: Tables> Planner<'_, T> {
@@ -14,7 +14,7 @@ impl<T: Tables> Planner<'_, T> {
         expected: Option<u64>,
     ) -> Result<Planned, Refused> {
         self.api_of(&response.api_id)?;
-        response.level = ENTRY_LEVEL;
+        self.leveled(&mut response)?;
         let warnings = checked(&response)?;
         let (_, expected) = self.present(&response, expected)?;
         let rows = vec![self.row(&response, Vec::new(), expected)];

@@ -6,7 +6,7 @@ use sluice_proto::{
 };
 use sluice_state::Tables;
 
-use super::{Planned, Planner, checked, entry::ENTRY_LEVEL, planned};
+use super::{Planned, Planner, checked, planned};
 use crate::refused::Refused;
 
 /// Models that every AWS API has without having made them.
@@ -16,7 +16,7 @@ impl<T: Tables> Planner<'_, T> {
     /// Creates or replaces a method.
     pub(super) fn put_method(&mut self, mut method: Method, expected: Option<u64>) -> Result<Planned, Refused> {
         self.api_of(&method.api_id)?;
-        method.level = ENTRY_LEVEL;
+        self.leveled(&mut method)?;
         let warnings = checked(&method)?;
         let (_, expected) = self.present(&method, expected)?;
         let refs = self.references_of(&method)?;

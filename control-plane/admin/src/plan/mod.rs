@@ -19,6 +19,7 @@ mod stage;
 mod usage_plan;
 mod usage_plan_key;
 
+use sluice_model::LEVEL;
 use sluice_proto::{
     admin::{Delete, Operation, Patch, Put, operation},
     model::{Diagnostic, Document, Kind, Ref, document},
@@ -181,19 +182,17 @@ impl<T: Tables> Planner<'_, T> {
         }
     }
 
-    /// Refuses a document that says it uses what the cluster does not support yet: what this release does not know of it
-    /// would be lost.
+    /// Refuses a document that uses, or says it uses, what the cluster does not support yet: older nodes would refuse it,
+    /// and what this release does not know of it would be lost. Callers leave the level out: then it is 0, and fits.
     fn level_fits(&self, level: u32) -> Result<(), Refused> {
-        // Callers leave it out: the leader sets it.
-        if level == 0 {
-            return Ok(());
-        }
-        let supported = self.view.cluster().map_or(0, |cluster| cluster.level);
-        if level <= supported {
-            return Ok(());
-        }
-        let message = format!("the document is of feature level {level}, the cluster has level {supported}");
-        Err(Refused::new(Reason::Level, format!("{message}; upgrade all nodes and raise the level first")))
+        level_fits(level, &self.view)
+    }
+
+    /// Gives a document the level it needs, not this release's: all nodes of the cluster have to understand it.
+    fn leveled<N: Noun>(&self, document: &mut N) -> Result<(), Refused> {
+        let needed = document.level_needed();
+        *document.level_mut() = needed;
+        self.level_fits(needed)
     }
 
     /// A patch is a put of the patched document.
@@ -279,6 +278,17 @@ impl<T: Tables> Planner<'_, T> {
         let expected = expect(expected, found.as_ref().map(|found| found.version), || described(N::KIND, &key))?;
         Ok((found, expected))
     }
+}
+
+/// Refuses a feature level that the cluster does not have.
+pub(crate) fn level_fits<T: Tables>(level: u32, view: &View<T>) -> Result<(), Refused> {
+    // A node of an older release than its cluster would lose what it does not know.
+    let supported = view.cluster().map_or(0, |cluster| cluster.level).min(LEVEL);
+    if level <= supported {
+        return Ok(());
+    }
+    let message = format!("the document is of feature level {level}, the cluster has level {supported}");
+    Err(Refused::new(Reason::Level, format!("{message}; upgrade all nodes and raise the level first")))
 }
 
 /// Wraps a row to put.

@@ -3,14 +3,14 @@
 use sluice_proto::model::{Method, Model};
 use sluice_state::Tables;
 
-use super::{Planned, Planner, checked, entry::ENTRY_LEVEL, method::models_of, planned};
+use super::{Planned, Planner, checked, method::models_of, planned};
 use crate::refused::{Reason, Refused};
 
 impl<T: Tables> Planner<'_, T> {
     /// Creates or replaces a model; its name is its identity.
     pub(super) fn put_model(&mut self, mut model: Model, expected: Option<u64>) -> Result<Planned, Refused> {
         self.api_of(&model.api_id)?;
-        model.level = ENTRY_LEVEL;
+        self.leveled(&mut model)?;
         let (found, expected) = self.present(&model, expected)?;
         match found {
             Some(found) => model.id = found.document.id,

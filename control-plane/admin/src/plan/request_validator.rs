@@ -3,7 +3,7 @@
 use sluice_proto::model::{Method, RequestValidator};
 use sluice_state::Tables;
 
-use super::{Planned, Planner, check_id, checked, entry::ENTRY_LEVEL, model::in_use, planned};
+use super::{Planned, Planner, check_id, checked, model::in_use, planned};
 use crate::refused::Refused;
 
 impl<T: Tables> Planner<'_, T> {
@@ -19,7 +19,7 @@ impl<T: Tables> Planner<'_, T> {
             validator.id = self.ids.short(|id| all.iter().any(|other| other.document.id == id));
         }
         check_id(&validator.id, "id")?;
-        validator.level = ENTRY_LEVEL;
+        self.leveled(&mut validator)?;
         let (_, expected) = self.present(&validator, expected)?;
         let warnings = checked(&validator)?;
         self.name_is_free(&validator.api_id, &validator)?;

@@ -8,7 +8,7 @@ use sluice_proto::{
 };
 use sluice_state::Tables;
 
-use super::{Planned, Planner, check_id, checked, entry::ENTRY_LEVEL, missing, planned, removal};
+use super::{Planned, Planner, check_id, checked, missing, planned, removal};
 use crate::{
     noun::{Noun, row_of},
     read::Found,
@@ -24,7 +24,7 @@ impl<T: Tables> Planner<'_, T> {
             resource.id = self.ids.short(|id| all.iter().any(|other| other.document.id == id));
         }
         check_id(&resource.id, "id")?;
-        resource.level = ENTRY_LEVEL;
+        self.leveled(&mut resource)?;
         let (found, expected) = self.present(&resource, expected)?;
         let was_root = found.as_ref().is_some_and(|found| found.document.parent_id.is_none());
         if was_root != resource.parent_id.is_none() {

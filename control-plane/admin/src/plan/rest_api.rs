@@ -1,6 +1,6 @@
 //! REST APIs.
 
-use sluice_model::LEVEL;
+use sluice_model::level::leveled;
 use sluice_proto::model::{Resource, RestApi};
 use sluice_state::Tables;
 
@@ -15,7 +15,7 @@ impl<T: Tables> Planner<'_, T> {
             api.id = self.ids.api(|id| read::api_exists(view, id));
         }
         check_id(&api.id, "id")?;
-        api.level = LEVEL;
+        self.leveled(&mut api)?;
         let (found, expected) = self.present(&api, expected)?;
         let Some(found) = found else { return self.create_rest_api(api, expected) };
         api.root_resource_id = found.document.root_resource_id;
@@ -29,13 +29,12 @@ impl<T: Tables> Planner<'_, T> {
         api.root_resource_id = self.ids.short(|_| false);
         api.created_date = Some(seconds(self.now_ms));
         let warnings = checked(&api)?;
-        let root = Resource {
-            level: LEVEL,
+        let root = leveled(Resource {
             id: api.root_resource_id.clone(),
             api_id: api.id.clone(),
             path: "/".to_owned(),
             ..Resource::default()
-        };
+        });
         let rows = vec![self.row(&api, Vec::new(), expected), self.row(&root, Vec::new(), Some(0))];
         Ok(Planned { warnings, ..planned(api, rows) })
     }

@@ -1,6 +1,5 @@
 //! Stages: named addresses of deployments.
 
-use sluice_model::LEVEL;
 use sluice_proto::{
     model::{Deployment, Diagnostic, Stage},
     raft::{PutRow, RowRef, Table},
@@ -21,7 +20,7 @@ impl<T: Tables> Planner<'_, T> {
     /// Creates or replaces a stage of a deployment that exists.
     pub(super) fn put_stage(&mut self, mut stage: Stage, expected: Option<u64>) -> Result<Planned, Refused> {
         self.api_of(&stage.api_id)?;
-        stage.level = LEVEL;
+        self.leveled(&mut stage)?;
         let (found, expected) = self.present(&stage, expected)?;
         let before = found.map(|found| found.document);
         stage_stamped(&mut stage, before.as_ref(), self.now_ms);

@@ -1,11 +1,13 @@
 //! Operations against the real apply, on tables in memory.
 
+use sluice_model::level;
 use sluice_proto::{
     admin::{GetRequest, ListRequest, Stored},
     model::{
         ApiKey, ApiStage, Authorizer, Integration, Kind, Method, QuotaSettings, RequestValidator, Resource, RestApi,
         Stage, UsagePlan, UsagePlanKey,
     },
+    raft::{Command, RaiseLevel, Stamp, command},
 };
 use sluice_rpc::admin::config_server::Config as _;
 use tonic::Request;
@@ -41,6 +43,16 @@ async fn a_document_above_the_level_of_the_cluster_is_refused() {
     assert_eq!(code, "level");
     assert!(message.contains("level 2") && message.contains("has level 1"), "{message}");
     admin.done(put(named(1))).await;
+}
+
+#[tokio::test]
+async fn a_document_has_the_level_it_needs_and_not_that_of_the_cluster() {
+    let admin = founded();
+    let raise = RaiseLevel { stamp: Some(Stamp { actor: "local".into(), ..Stamp::default() }), level: 7 };
+    admin.replica.apply(&Command { kind: Some(command::Kind::RaiseLevel(raise)) });
+    let api = rest_api_of(&admin.done(put(RestApi { name: "pets".into(), ..RestApi::default() })).await);
+    let root = resource_of(&admin.done(put(new_resource(&api.root_resource_id, &api, "pets"))).await);
+    assert_eq!((api.level, root.level), (level::FIRST, level::FIRST));
 }
 
 fn method(resource: &Resource, verb: &str) -> Method {

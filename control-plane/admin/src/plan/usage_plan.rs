@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use sluice_model::LEVEL;
 use sluice_proto::{
     model::{ApiStage, UsagePlan},
     raft::{RowRef, Table},
@@ -24,7 +23,7 @@ impl<T: Tables> Planner<'_, T> {
             plan.id = self.ids.short(|id| read::exists(view, Table::Plan, &[id.to_owned()]));
         }
         check_id(&plan.id, "id")?;
-        plan.level = LEVEL;
+        self.leveled(&mut plan)?;
         let (found, expected) = self.present(&plan, expected)?;
         let warnings = checked(&plan)?;
         quota_refused(&plan)?;

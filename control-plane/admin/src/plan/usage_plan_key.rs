@@ -4,7 +4,7 @@
 //! ways of breaking it (a key joins a plan, a plan gains a stage) write rows that the other expects unchanged: a joining
 //! key writes its own row, the plan's, and those of the plans it is in already; a gaining plan writes its own.
 
-use sluice_model::LEVEL;
+use sluice_model::level::leveled;
 use sluice_proto::{
     model::{ApiKey, UsagePlan, UsagePlanKey},
     raft::RowChange,
@@ -32,7 +32,7 @@ impl<T: Tables> Planner<'_, T> {
     ) -> Result<Planned, Refused> {
         check_id(&member.plan_id, "planId")?;
         check_id(&member.key_id, "keyId")?;
-        member.level = LEVEL;
+        self.leveled(&mut member)?;
         let warnings = checked(&member)?;
         let (found, expected) = self.present(&member, expected)?;
         if found.is_some() {
@@ -49,7 +49,7 @@ impl<T: Tables> Planner<'_, T> {
 
     /// The rows by which a key joins `plan`, which the same change writes.
     pub(crate) fn join(&self, key_id: &str, plan: &UsagePlan) -> Result<Vec<RowChange>, Refused> {
-        let member = UsagePlanKey { level: LEVEL, plan_id: plan.id.clone(), key_id: key_id.to_owned() };
+        let member = member(&plan.id, key_id);
         let mut rows = self.may_join(key_id, plan)?;
         rows.push(member_row(&member, Some(0)));
         Ok(rows)
@@ -73,6 +73,10 @@ impl<T: Tables> Planner<'_, T> {
 
 fn known(version: u64) -> Option<u64> {
     (version != PENDING).then_some(version)
+}
+
+fn member(plan_id: &str, key_id: &str) -> UsagePlanKey {
+    leveled(UsagePlanKey { plan_id: plan_id.to_owned(), key_id: key_id.to_owned(), ..UsagePlanKey::default() })
 }
 
 /// The row of a membership.
@@ -100,7 +104,7 @@ pub(crate) fn joined(plan: &Found<UsagePlan>, keys: &[String]) -> Vec<RowChange>
         ..sluice_proto::raft::PutRow::default()
     })];
     rows.extend(keys.iter().map(|key_id| {
-        let member = UsagePlanKey { level: LEVEL, plan_id: plan.document.id.clone(), key_id: key_id.clone() };
+        let member = member(&plan.document.id, key_id);
         member_row(&member, Some(0))
     }));
     rows
