@@ -10,7 +10,10 @@ use sluice_state::Tables;
 use crate::{
     contents::Parts,
     files::spec::Spec,
-    plan::{PENDING, Planner, checked, deploy_planned, models_needed, put_row, seconds, stage_row, stage_stamped},
+    plan::{
+        PENDING, Planner, checked, deploy_planned, level_fits, models_needed, put_row, seconds, stage_row,
+        stage_stamped,
+    },
     read,
     refused::Refused,
 };
@@ -86,6 +89,7 @@ pub(super) fn plan<T: Tables>(
             _ => deployment.clone().unwrap_or_else(|| ids.short(|id| read::deployment_exists(view, api_id, id))),
         };
         let after = staged(stage, api_id, &name, deployment_id, before.as_ref(), planner.now_ms);
+        level_fits(after.level, &planner.view).map_err(|refused| refused.under(&at))?;
         checked(&after).map_err(|refused| refused.under(&at))?;
         let expected = version.map_or(Some(0), |version| (version != PENDING).then_some(version));
         if new_deployment {
