@@ -25,6 +25,7 @@ async fn a_control_node_that_missed_more_than_the_log_keeps_catches_up_by_snapsh
     let mut cluster = Cluster::start(3, &["--raft-snapshot-log-bytes", "1MiB"]).await;
     let late = cluster.follower().await;
     let before = current_state(&cluster.data_dir(late));
+    let held = gauge(&cluster, late, "sluice_raft_last_index").await;
     cluster.kill(late);
     let leader = cluster.leader().await;
     let cli = cluster.cli();
@@ -40,11 +41,14 @@ async fn a_control_node_that_missed_more_than_the_log_keeps_catches_up_by_snapsh
         let keys = (0..KEYS_A_ROUND).map(|key| new_key(&format!("key-{round}-{key}"), &"x".repeat(1_000)));
         last = made(&change(&cluster.url(leader), &request_id(), keys.collect()).await.unwrap());
     }
-    eventually("the leader has compacted its log", || async {
-        let snapshots = std::fs::read_dir(cluster.data_dir(leader).join("raft/snapshots"));
-        if snapshots.is_ok_and(|mut snapshots| snapshots.next().is_some()) { Ok(()) } else { Err("no snapshot") }
-    })
-    .await;
+    // Whoever leads then: none of them has what comes next in the log of the late one.
+    for index in (0..3).filter(|index| *index != late) {
+        eventually("a node has compacted its log", || async {
+            let purged = gauge(&cluster, index, "sluice_raft_purged_index").await;
+            if purged > held + 1.0 { Ok(()) } else { Err(format!("purged through {purged}")) }
+        })
+        .await;
+    }
     cluster.restart(late);
     cluster.ready(late).await;
     assert_eq!(
@@ -68,6 +72,14 @@ async fn a_control_node_that_missed_more_than_the_log_keeps_catches_up_by_snapsh
 
     let data = cluster.data_node("data", &[late]);
     answers(&data, &fixture::route(&api, "prod", "/one"), 200).await;
+}
+
+/// What a node says of itself in its metrics.
+async fn gauge(cluster: &Cluster, index: usize, name: &str) -> f64 {
+    let page = get(cluster.http(index), "/metrics", &[]).await.unwrap();
+    let text = String::from_utf8_lossy(page.body()).into_owned();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("it is a metric");
+    value.parse().expect("a gauge is a number")
 }
 
 /// Which folder holds the state in use.
