@@ -1,0 +1,44 @@
+//! Fuzz targets: what Sluice parses itself, and what must hold whatever it is given.
+//!
+//! Each target is a function over bytes that panics when a promise is broken. `tests/mutations.rs` runs all of them on
+//! seeds and on mutations of seeds, so that they cannot rot; libFuzzer runs one for as long as one likes:
+//!
+//! ```sh
+//! cargo install cargo-fuzz
+//! cargo +nightly fuzz run --fuzz-dir tests/fuzz --features libfuzzer documents tests/fuzz/seeds/documents
+//! ```
+//!
+//! Parsers of crates that are not PURE are taken in as files, by their paths, so that a target builds without sockets.
+//! Absent: parsers of others (HTTP towards clients is hyper's, YAML and JSON are serde's) but through ours, and what lives
+//! in the control plane's services: patches and CSV have properties beside them.
+
+pub mod commands;
+pub mod documents;
+pub mod openapi;
+pub mod response;
+pub mod rows;
+pub mod stream;
+
+mod script;
+
+mod taken;
+
+// They name each other as parts of the crate they are from.
+use taken::{chunked, fault, fields, holding, record, response as response_head, row_store};
+
+/// One target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The name of its binary and of its folder of seeds.
+    pub name: &'static str,
+    /// Panics when a promise is broken.
+    pub run: fn(&[u8]),
+    /// Seeds beside those of the folder, where they are no text.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// What mutations put in: words that lead somewhere.
+    pub words: &'static [&'static str],
+}
+
+/// All targets.
+pub const TARGETS: [Target; 6] =
+    [commands::TARGET, documents::TARGET, openapi::TARGET, response::TARGET, rows::TARGET, stream::TARGET];
