@@ -25,13 +25,15 @@ pub(crate) async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Statu
 /// The message within its frame.
 ///
 /// # Errors
-/// `internal` when the frame is cut, `unimplemented` when it is compressed.
+/// `internal` when it is not one whole frame, `unimplemented` when it is compressed.
 pub(crate) fn message_of(framed: &Bytes) -> Result<Bytes, Status> {
-    match framed.first() {
-        None => Ok(Bytes::new()),
-        Some(0) if framed.len() >= HEAD_BYTES => Ok(framed.slice(HEAD_BYTES..)),
-        Some(1) => Err(Status::unimplemented("expected a message without compression, found a compressed one")),
-        Some(_) => Err(Status::internal("expected one gRPC frame, found something else")),
+    match framed[..] {
+        [] => Ok(Bytes::new()),
+        [0, a, b, c, d, ref message @ ..] if u32::from_be_bytes([a, b, c, d]) as usize == message.len() => {
+            Ok(framed.slice(HEAD_BYTES..))
+        }
+        [1, ..] => Err(Status::unimplemented("expected a message without compression, found a compressed one")),
+        [..] => Err(Status::internal("expected one gRPC frame, found something else")),
     }
 }
 
@@ -58,7 +60,9 @@ mod tests {
         let framed = collect(body_of(b"hello"), 5).await.unwrap();
         assert_eq!(message_of(&framed).unwrap(), Bytes::from_static(b"hello"));
         assert!(message_of(&Bytes::from_static(&[1, 0, 0, 0, 0])).is_err());
-        assert!(message_of(&Bytes::from_static(&[0, 0])).is_err());
+        for cut in [&[0, 0][..], &[0, 0, 0, 0, 2, b'h'], &[0, 0, 0, 0, 0, b'h']] {
+            assert!(message_of(&Bytes::from_static(cut)).is_err(), "{cut:?}");
+        }
         assert_eq!(collect(body_of(b"hello"), 4).await.unwrap_err().code(), tonic::Code::ResourceExhausted);
     }
 }

@@ -146,6 +146,8 @@ fn row_of(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const VALUE: &str = "abcdefghij0123456789";
@@ -182,6 +184,67 @@ mod tests {
         assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["d"]);
         assert!(!rows[0].enabled);
         assert_eq!(faults, ["lines[2].name", "lines[3].key", "lines[4].enabled", "lines[6].key", "lines[7]"]);
+    }
+
+    /// Pieces of files, right and wrong.
+    fn text() -> impl Strategy<Value = String> {
+        let pieces = vec![
+            "name,key,enabled\n",
+            "name",
+            "key",
+            "Enabled",
+            "usageplanIds",
+            "description",
+            ",",
+            "\"",
+            "\n",
+            "\r\n",
+            VALUE,
+            "TRUE",
+            "false",
+            "alice",
+            "p1;p2",
+            " ",
+            "\u{feff}",
+            "é",
+            "\0",
+            "\\",
+        ];
+        let piece = prop_oneof![9 => prop::sample::select(pieces).prop_map(str::to_owned), 1 => ".{0,4}"];
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_read_row_by_row_or_refused(text in text(), plain in any::<bool>()) {
+            let text = if plain { text } else { format!("name,key,enabled\n{text}") };
+            let Ok(found) = read(text.as_bytes()) else { return Ok(()) };
+            let values: BTreeMap<_, _> = found.rows.iter().map(|row| (&row.value, row.line)).collect();
+            prop_assert_eq!(values.len(), found.rows.len(), "a value stands in one row");
+            let lines = 2..=text.lines().count() as u64 + 1;
+            for row in &found.rows {
+                prop_assert!(is_key_value(&row.value) && !row.name.is_empty() && lines.contains(&row.line), "{row:?}");
+            }
+            prop_assert!(found.faults.iter().all(|fault| fault.at.starts_with("lines[")), "{:?}", found.faults);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            drop(read(&[b"name,key\n", &bytes[..]].concat()));
+            drop(read(&bytes));
+        }
+
+        #[test]
+        fn what_a_spreadsheet_writes_is_read_as_it_was(names in prop::collection::vec("[!-~é][ -~é]{0,9}[!-~é]", 1..9)) {
+            let mut writer = ::csv::Writer::from_writer(Vec::new());
+            writer.write_record(["key", "name"]).unwrap();
+            for (row, name) in names.iter().enumerate() {
+                writer.write_record([&format!("{VALUE}{row}"), name]).unwrap();
+            }
+            let found = read(&writer.into_inner().unwrap()).unwrap();
+            prop_assert!(found.faults.is_empty(), "{:?}", found.faults);
+            prop_assert_eq!(found.rows.into_iter().map(|row| row.name).collect::<Vec<_>>(), names);
+        }
     }
 
     #[test]

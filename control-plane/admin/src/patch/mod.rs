@@ -108,4 +108,6 @@ fn is_read_only(message: &str, target: &Resolved) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
