@@ -19,6 +19,8 @@ use tonic::{Code, Request, Status, Streaming};
 /// Longer than an election and the time in which a dead connection is noticed, on a busy machine too.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(2);
+/// Of an import: nothing that it waits for ever comes.
+const IMPORT_TIME: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_carries_a_call_to_the_next_leader_and_without_one_answers_in_time() {
@@ -45,7 +47,7 @@ async fn a_follower_carries_a_call_to_the_next_leader_and_without_one_answers_in
         ["unavailable", "outcome-unknown"].contains(&details.code.as_str()),
         "the node itself answers: {refused:?}"
     );
-    let output = cluster.cli_of(last).with(&["--timeout", "2s"]).run(&["key", "list"]);
+    let output = cluster.cli_of(last).with(&["--timeout", "1s"]).run(&["key", "list"]);
     assert_eq!(output.status.code(), Some(3), "a read is not answered from one node alone: {output:?}");
     let status = cluster.cli_of(last).json(&["cluster", "status", "--stale"]);
     assert_eq!(status["members"].as_array().map(Vec::len), Some(3), "{status}");
@@ -83,7 +85,7 @@ async fn an_import_whose_file_never_ends_ends_with_its_deadline_and_changes_noth
 /// The caller's time is told to the node; nothing on the caller's side watches it once an answer has begun.
 fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(SHORT);
+    request.set_timeout(IMPORT_TIME);
     request
 }
 

@@ -13,8 +13,8 @@ use sluice_e2e::{
 use sluice_proto::admin::{ImportCsvRequest, ImportCsvStart, import_csv_reply, import_csv_request};
 use sluice_rpc::admin::keys_client::KeysClient;
 
-/// Twenty commits, so that something can come between them.
-const ROWS: usize = 20_000;
+/// Eight commits, so that something can come between them.
+const ROWS: usize = 8_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_of_keys_that_was_cut_off_goes_on_where_it_stopped() {
