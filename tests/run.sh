@@ -32,7 +32,7 @@ cargo fmt --all --check
 if cargo deny --version >/dev/null 2>&1; then
     # Advisories need the network: `cargo deny check advisories` belongs to a release.
     step "licences, bans and sources of dependencies"
-    cargo deny --offline --locked check licenses bans sources
+    cargo deny --locked check licenses bans sources
 fi
 
 step "lints"
