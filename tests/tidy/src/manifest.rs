@@ -29,9 +29,9 @@ pub fn dependencies<'a>(manifest: &'a Table, section: &str) -> BTreeMap<&'a str,
     table.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect()
 }
 
-/// What cargo-machete is told to pass over too: dependencies that only generated code names.
+/// What cargo-machete is told to pass over too: dependencies that only generated code or files of other crates name.
 #[must_use]
-pub fn named_by_generated_code(manifest: &Table) -> Vec<&str> {
+pub fn named_elsewhere(manifest: &Table) -> Vec<&str> {
     let ignored = manifest
         .get("package")
         .and_then(|package| package.get("metadata")?.get("cargo-machete")?.get("ignored")?.as_array());

@@ -32,11 +32,11 @@ fn every_dependency_is_named_by_the_code_it_is_listed_for() {
     let mut bad = Vec::new();
     for folder in members() {
         let manifest = manifest::read(&folder);
-        let generated = manifest::named_by_generated_code(&manifest);
+        let elsewhere = manifest::named_elsewhere(&manifest);
         for (section, places) in manifest::SECTIONS {
             let sources = sources(&folder, places);
             let unused = manifest::dependencies(&manifest, section).into_keys().filter(|dependency| {
-                !generated.contains(dependency) && !sources.iter().any(|code| manifest::names(code, dependency))
+                !elsewhere.contains(dependency) && !sources.iter().any(|code| manifest::names(code, dependency))
             });
             bad.extend(unused.map(|dependency| format!("{}: {dependency} in [{section}]", folder.display())));
         }
