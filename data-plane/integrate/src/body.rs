@@ -19,10 +19,9 @@ use crate::chunked::{Chunked, Decoded};
 use crate::conn::Conn;
 use crate::fault::{Fault, FaultKind};
 use crate::pool::Backend;
-use crate::remainder;
+use crate::remainder::{Ended, Remainder};
 use crate::response::Framing;
 use crate::stall::Stall;
-use crate::upload::{Upload, UploadStopped};
 
 /// Room made for a read of a body of unknown length, in bytes: it doubles while reads fill it.
 const ROOM_BYTES_MIN: usize = 8 * 1024;
@@ -94,7 +93,9 @@ pub struct Download {
     held: Option<Bytes>,
     trailers: Option<HeaderMap>,
     /// The rest of the request: the backend answered before it was whole, and still takes it.
-    upload: Option<Box<Upload>>,
+    upload: Option<Box<Remainder>>,
+    /// The request was given up because the client did not send it in time.
+    client_was_late: bool,
     persistent: bool,
     /// Room for the next read of a body of unknown length, in bytes.
     room: usize,
@@ -108,7 +109,7 @@ pub(crate) struct Beginning {
     pub(crate) framing: Framing,
     pub(crate) persistent: bool,
     /// What of the request has not been sent yet, and may still be.
-    pub(crate) upload: Option<Box<Upload>>,
+    pub(crate) upload: Option<Box<Remainder>>,
     pub(crate) stall_after: Duration,
 }
 
@@ -130,7 +131,7 @@ impl Beginning {
     }
 
     fn ended(self, body: Body) -> Body {
-        part(&self.backend, self.conn, self.upload, self.persistent, self.stall_after);
+        part(&self.backend, self.conn, self.upload, self.persistent);
         body
     }
 
@@ -142,6 +143,7 @@ impl Beginning {
             held,
             trailers,
             upload: self.upload,
+            client_was_late: false,
             persistent: self.persistent,
             room: ROOM_BYTES_MIN,
             stall: Stall::new(self.stall_after),
@@ -196,10 +198,11 @@ impl Download {
         }
         match sent {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) => self.upload = None,
-            Poll::Ready(Err(UploadStopped::Client(fault))) => return Err(fault),
-            Poll::Ready(Err(UploadStopped::Backend(_))) => {
-                // It takes no more of the request, and may still send the rest of its response.
+            Poll::Ready(Ended::Taken) => self.upload = None,
+            Poll::Ready(Ended::ClientFailed(fault)) => return Err(fault),
+            Poll::Ready(Ended::Refused | Ended::Late) => {
+                // The backend gets no more of the request, and may still send the rest of its response.
+                self.client_was_late = upload.waits_for_client();
                 self.upload = None;
                 self.persistent = false;
             }
@@ -236,7 +239,7 @@ impl Download {
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
         ready!(self.stall.poll(cx));
-        let for_client = self.upload.as_ref().is_some_and(|upload| upload.waits_for_client());
+        let for_client = self.upload.as_ref().map_or(self.client_was_late, |upload| upload.waits_for_client());
         Poll::Ready(if for_client {
             Fault::new(FaultKind::ClientStalled, "client stopped sending its request body")
         } else {
@@ -250,7 +253,7 @@ impl Download {
             if conn.buffer.is_empty() {
                 conn.buffer = BytesMut::new();
             }
-            part(&self.backend, conn, self.upload.take(), self.persistent, self.stall.after());
+            part(&self.backend, conn, self.upload.take(), self.persistent);
         }
     }
 
@@ -269,13 +272,13 @@ impl Download {
 
 /// Lets go of the connection of an exchange whose answer is whole. What follows the answer would be taken for the next
 /// one (RFC 9112, section 9.3); a request that is not whole is finished first, where the backend keeps the connection.
-fn part(backend: &Rc<Backend>, conn: Conn, upload: Option<Box<Upload>>, persistent: bool, stall_after: Duration) {
+fn part(backend: &Rc<Backend>, conn: Conn, upload: Option<Box<Remainder>>, persistent: bool) {
     if !persistent || !conn.buffer.is_empty() {
         return;
     }
     match upload {
         None => backend.put(conn),
-        Some(upload) => remainder::send(Rc::clone(backend), conn, upload, stall_after),
+        Some(upload) => upload.outlive_its_answer(Rc::clone(backend), conn),
     }
 }
 

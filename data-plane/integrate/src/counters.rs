@@ -31,6 +31,9 @@ pub struct Counters {
     pub unpooled: Cell<u64>,
     /// Names for which another one that was still good had to be forgotten.
     pub names_dropped: Cell<u64>,
+    /// Answers whose connections were ended with them though something of the request was left, because enough others
+    /// were being finished.
+    pub remainders_refused: Cell<u64>,
     /// Connections that exist now, busy or idle.
     pub open: Cell<u64>,
     /// Connections in the pool now.

@@ -19,6 +19,12 @@ pub struct UpstreamSettings {
     pub connect_within: Duration,
     /// Longest silence of a backend in the middle of a response body. Default 60 s.
     pub body_stall: Duration,
+    /// What is left of a request when its answer begins, in all. Default 30 s, as nginx's `lingering_time` and our own
+    /// towards clients; not the integration's time, which is for the answer and may be far shorter than an upload.
+    pub remainder_within: Duration,
+    /// Requests at once that their answers have overtaken. Default 1,024, so that they never hold more than a sixteenth
+    /// of the connections.
+    pub remainders_max: usize,
     /// Largest request body, in bytes. Default 10 MiB, AWS's payload limit. More is `FaultKind::BodyTooLarge`.
     pub request_body_bytes_max: u64,
     /// Largest response head, in bytes, at most 65,535. Default 32 KiB.
@@ -40,6 +46,8 @@ impl Default for UpstreamSettings {
             connections_max: 16_384,
             connect_within: Duration::from_secs(5),
             body_stall: Duration::from_secs(60),
+            remainder_within: Duration::from_secs(30),
+            remainders_max: 1_024,
             request_body_bytes_max: 10 * 1024 * 1024,
             response_head_bytes_max: 32 * 1024,
             names_for: Duration::from_secs(5),

@@ -21,11 +21,6 @@ impl Stall {
         Self { after, timer: None, armed: false }
     }
 
-    /// The bound.
-    pub(crate) fn after(&self) -> Duration {
-        self.after
-    }
-
     /// Something moved: the silence begins anew with the next wait.
     pub(crate) fn moved(&mut self) {
         self.armed = false;

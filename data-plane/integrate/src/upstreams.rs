@@ -20,6 +20,7 @@ use crate::dial::Dialer;
 use crate::fault::{Fault, FaultKind, Retry};
 use crate::outbound;
 use crate::pool::{Backend, Pool};
+use crate::remainder::{Remainder, Remainders};
 use crate::response::{Asked, Head};
 use crate::retry::{Ended, Verdict, verdict};
 use crate::settings::UpstreamSettings;
@@ -38,6 +39,7 @@ struct Core {
     settings: UpstreamSettings,
     pool: Pool,
     dialer: Dialer,
+    remainders: Remainders,
     counters: Rc<Counters>,
 }
 
@@ -49,6 +51,7 @@ impl Upstreams {
         let core = Rc::new(Core {
             pool: Pool::new(settings.clone(), Rc::clone(&counters)),
             dialer: Dialer::new(&settings, tls, &counters),
+            remainders: Remainders::new(settings.clone(), Rc::clone(&counters)),
             settings,
             counters,
         });
@@ -68,6 +71,11 @@ impl Upstreams {
     /// What this core's upstream side has done.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// Waits until no request is under way that its answer has overtaken. Cancel-safe.
+    pub async fn no_remainder(&self) {
+        self.0.remainders.none().await;
     }
 
     /// Calls the backend of `proxy`. Dropping the future, or the answer's body before its end, closes the connection.
@@ -96,7 +104,7 @@ impl Core {
         let deadline = Instant::from_std(call.began) + proxy.timeout;
         let exchanged = timeout_at(deadline, self.exchange(&backend, method, &mut upload)).await;
         let (conn, mut head) = exchanged.unwrap_or_else(|_| Err(out_of_time(&upload)))?;
-        let upload = (!upload.is_complete()).then(|| answered_early(upload, &mut head)).flatten();
+        let upload = (!upload.is_complete()).then(|| self.answered_early(upload, &mut head)).flatten();
         let body = Beginning {
             conn,
             backend,
@@ -126,6 +134,21 @@ impl Core {
             Err(failed) => Err(Fault { retry: retry(upload), ..failed.fault }),
         }
     }
+
+    /// What of a request is still sent though its response has begun.
+    ///
+    /// RFC 9112, section 9.5: a client stops sending a body that the server has declined. The connection then ends with
+    /// the response, for the server cannot tell where a next request would begin; and so does the client's, unless its
+    /// body has come to its end already (section 9.3). The same where the core finishes enough other requests.
+    fn answered_early(&self, upload: Upload, head: &mut Head) -> Option<Box<Remainder>> {
+        let (declined, body_whole) = (head.status.as_u16() >= 400, upload.has_body_whole());
+        let remainder = if declined { None } else { self.remainders.begin(upload) };
+        head.persistent &= remainder.is_some();
+        if !head.persistent && !body_whole {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        remainder
+    }
 }
 
 fn give_up_or_rewind(method: &Method, upload: &mut Upload, failed: Failed, reused: bool) -> Result<(), Fault> {
@@ -142,20 +165,6 @@ fn give_up_or_rewind(method: &Method, upload: &mut Upload, failed: Failed, reuse
         }
         Verdict::GiveUp => Err(Fault { retry: retry(upload), ..failed.fault }),
     }
-}
-
-/// What of a request is still sent though its response has begun.
-///
-/// RFC 9112, section 9.5: a client stops sending a body that the server has declined. The connection then ends with the
-/// response, for the server cannot tell where a next request would begin; and so does the client's, unless its body has
-/// come to its end already (section 9.3).
-fn answered_early(upload: Upload, head: &mut Head) -> Option<Box<Upload>> {
-    let declined = head.status.as_u16() >= 400;
-    head.persistent &= !declined;
-    if !head.persistent && !upload.has_body_whole() {
-        head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    (!declined).then(|| Box::new(upload))
 }
 
 /// Whether anything of the request has left.

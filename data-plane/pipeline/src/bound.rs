@@ -31,10 +31,12 @@ pub enum Bound {
     UpstreamBackends,
     /// Names of backends that are remembered: a good one was forgotten for another.
     UpstreamNames,
+    /// Requests at once that their answers have overtaken: one more was given up with its answer.
+    Remainders,
 }
 
 /// The label of each, in their order.
-pub const BOUNDS: [&str; 13] = [
+pub const BOUNDS: [&str; 14] = [
     "connections",
     "connection_rate",
     "descriptors",
@@ -48,4 +50,5 @@ pub const BOUNDS: [&str; 13] = [
     "upstream_idle",
     "upstream_backends",
     "upstream_names",
+    "remainders",
 ];

@@ -147,6 +147,7 @@ impl Gateway {
         tally.set_hits(Bound::UpstreamIdle, counters.unkept.get());
         tally.set_hits(Bound::UpstreamBackends, counters.unpooled.get());
         tally.set_hits(Bound::UpstreamNames, counters.names_dropped.get());
+        tally.set_hits(Bound::Remainders, counters.remainders_refused.get());
         for (kind, count) in Failed::ALL.into_iter().zip(&counters.faults_by_kind) {
             tally.set_faults(kind, count.get());
         }

@@ -114,6 +114,7 @@ async fn run(
 struct TrafficCore {
     shared: Arc<Shared>,
     gateway: Rc<Gateway>,
+    upstreams: Upstreams,
     engine: Engine,
     connections: Rc<Connections>,
     draining: Rc<Cell<bool>>,
@@ -123,11 +124,12 @@ struct TrafficCore {
 
 impl TrafficCore {
     fn assemble(shared: Arc<Shared>, tally: Arc<CoreTally>, port: u16) -> Rc<Self> {
+        let upstreams = Upstreams::new(shared.upstreams.clone(), shared.tls.clone());
         let gateway = Rc::new(Gateway::new(Parts {
             settings: shared.gateway.clone(),
             source: Arc::clone(&shared.source),
             limits: Box::new(CoreLimits::new(Arc::clone(&shared.buckets))),
-            upstreams: Upstreams::new(shared.upstreams.clone(), shared.tls.clone()),
+            upstreams: upstreams.clone(),
             tally: Arc::clone(&tally),
             seed: rand::random(),
         }));
@@ -136,6 +138,7 @@ impl TrafficCore {
             engine: Engine::new(Rc::clone(&gateway), shared.streams_max, Rc::clone(&draining)),
             connections: Rc::new(Connections::new(shared.patience, Arc::clone(&tally))),
             gateway,
+            upstreams,
             draining,
             port,
             began: Instant::now(),
@@ -221,7 +224,12 @@ impl TrafficCore {
     /// Lets requests in flight end, then drops what is left.
     async fn finish(&self) {
         self.connections.tell(Order::Finish, |_| true);
-        if tokio::time::timeout(self.shared.drain_timeout, self.connections.none()).await.is_err() {
+        let quiet = async {
+            self.connections.none().await;
+            // A backend may still be taking a request whose client has gone with its answer.
+            self.upstreams.no_remainder().await;
+        };
+        if tokio::time::timeout(self.shared.drain_timeout, quiet).await.is_err() {
             warn!(connections = self.connections.count(), "connections were still busy when their time was over");
             self.connections.tell(Order::Drop, |_| true);
             let _ = tokio::time::timeout(DROP_WITHIN, self.connections.none()).await;
