@@ -42,6 +42,8 @@ pub enum Reason {
     Denied,
     /// This node is not the leader.
     NotLeader,
+    /// The caller stopped sending a request that has several messages; nothing was changed.
+    Silent,
     /// There was no answer in time; the change may or may not have been made.
     OutcomeUnknown,
     /// The node cannot serve the call now.
@@ -65,6 +67,7 @@ impl Reason {
             Self::Expired => "expired",
             Self::Denied => "denied",
             Self::NotLeader => "not-leader",
+            Self::Silent => "silent",
             Self::OutcomeUnknown => "outcome-unknown",
             Self::Unavailable => "unavailable",
         }
@@ -80,7 +83,7 @@ impl Reason {
             Self::Capacity => Code::ResourceExhausted,
             Self::Expired => Code::Unauthenticated,
             Self::Denied => Code::PermissionDenied,
-            Self::OutcomeUnknown => Code::DeadlineExceeded,
+            Self::Silent | Self::OutcomeUnknown => Code::DeadlineExceeded,
             Self::NotLeader | Self::Unavailable => Code::Unavailable,
         }
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use sluice_model::limits::IMPORT_BYTES_MAX;
 use sluice_openapi::Options;
 use sluice_proto::{
@@ -125,10 +125,9 @@ pub(super) async fn import<R: Replica>(
 async fn started(
     requests: &mut (impl Stream<Item = Result<ImportRequest, Status>> + Unpin),
 ) -> Result<ImportStart, Refused> {
-    match requests.next().await {
-        Some(Ok(ImportRequest { kind: Some(import_request::Kind::Start(start)) })) => Ok(start),
-        Some(Err(status)) => Err(Refused::new(Reason::Unavailable, status.message())),
-        Some(Ok(_)) | None => Err(Refused::invalid("start", "expected the start of an import first", "")),
+    match imports::next(requests).await? {
+        Some(ImportRequest { kind: Some(import_request::Kind::Start(start)) }) => Ok(start),
+        Some(_) | None => Err(Refused::invalid("start", "expected the start of an import first", "")),
     }
 }
 
@@ -139,8 +138,7 @@ async fn received(
 ) -> Result<Vec<u8>, Refused> {
     let mut bytes = Vec::new();
     let mut told = 0;
-    while let Some(request) = requests.next().await {
-        let request = request.map_err(|status| Refused::new(Reason::Unavailable, status.message()))?;
+    while let Some(request) = imports::next(requests).await? {
         let Some(import_request::Kind::Chunk(chunk)) = request.kind else {
             return Err(Refused::invalid("chunk", "expected a piece of the file, found something else", ""));
         };

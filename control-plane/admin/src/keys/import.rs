@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use sluice_model::limits::{DIAGNOSTICS_MAX, IMPORT_BYTES_MAX, KEY_IMPORT_ROWS};
 use sluice_proto::{
     admin::{
@@ -151,10 +151,9 @@ async fn commit_rows<R: Replica>(
 async fn started(
     requests: &mut (impl Stream<Item = Result<ImportCsvRequest, Status>> + Unpin),
 ) -> Result<ImportCsvStart, Refused> {
-    match requests.next().await {
-        Some(Ok(ImportCsvRequest { kind: Some(import_csv_request::Kind::Start(start)) })) => Ok(start),
-        Some(Err(status)) => Err(Refused::new(Reason::Unavailable, status.message())),
-        Some(Ok(_)) | None => Err(Refused::invalid("start", "expected the start of an import first", "")),
+    match imports::next(requests).await? {
+        Some(ImportCsvRequest { kind: Some(import_csv_request::Kind::Start(start)) }) => Ok(start),
+        Some(_) | None => Err(Refused::invalid("start", "expected the start of an import first", "")),
     }
 }
 
@@ -162,8 +161,7 @@ async fn received(
     requests: &mut (impl Stream<Item = Result<ImportCsvRequest, Status>> + Unpin),
 ) -> Result<Vec<u8>, Refused> {
     let mut bytes = Vec::new();
-    while let Some(request) = requests.next().await {
-        let request = request.map_err(|status| Refused::new(Reason::Unavailable, status.message()))?;
+    while let Some(request) = imports::next(requests).await? {
         let Some(import_csv_request::Kind::Chunk(chunk)) = request.kind else {
             return Err(Refused::invalid("chunk", "expected a piece of the file, found something else", ""));
         };
