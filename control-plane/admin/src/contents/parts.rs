@@ -85,7 +85,7 @@ pub(crate) struct Uploads {
     pub(crate) parts: Vec<Bytes>,
 }
 
-/// The uploads as commands of at most 1 MiB: contents before the parts that name them.
+/// The uploads as commands of at most 1 MiB and 10,000 rows: contents before the parts that name them.
 pub(crate) fn upload_commands(uploads: Uploads, stamp: &Stamp) -> Vec<Command> {
     let stamp = Stamp { request: None, ..stamp.clone() };
     let contents = batches(uploads.contents).map(|contents| UploadContent { contents, ..UploadContent::default() });
@@ -104,7 +104,10 @@ fn batches(values: Vec<Bytes>) -> impl Iterator<Item = Vec<Bytes>> {
         let mut size = batch[0].len();
         // Each value costs its bytes and the head of its field.
         let fits = |size: usize| size <= limits::ENTRY_BYTES_MAX - UPLOAD_ROOM_BYTES;
-        while let Some(value) = values.next_if(|value| fits(size + value.len() + 8)) {
+        // Both bounds are those of the log: small documents reach the one of rows long before that of bytes.
+        while batch.len() < limits::CHANGE_ROWS_MAX
+            && let Some(value) = values.next_if(|value| fits(size + value.len() + 8))
+        {
             size += value.len() + 8;
             batch.push(value);
         }
@@ -124,6 +127,21 @@ mod tests {
         assert!(Parts::of((0..1_000).map(method).collect()).is_ok());
         let refused = Parts::of((0..20_000).map(method).collect()).unwrap_err();
         assert!(refused.message.contains("too many"), "{}", refused.message);
+    }
+
+    #[test]
+    fn uploads_of_small_documents_stay_within_the_rows_of_an_entry() {
+        let values = |byte: u8| -> Vec<Bytes> { vec![Bytes::from(vec![byte; 2]); 2 * limits::CHANGE_ROWS_MAX + 1] };
+        let commands = upload_commands(Uploads { contents: values(1), parts: values(2) }, &Stamp::default());
+        let rows: Vec<usize> = commands
+            .iter()
+            .filter_map(|command| match &command.kind {
+                Some(command::Kind::UploadContent(upload)) => Some(upload.contents.len() + upload.parts.len()),
+                _ => None,
+            })
+            .collect();
+        let most = limits::CHANGE_ROWS_MAX;
+        assert_eq!(rows, [most, most, 1, most, most, 1]);
     }
 
     #[test]
