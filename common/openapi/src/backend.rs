@@ -1,5 +1,6 @@
 //! `--backend URL`: an integration that passes an operation on as it came.
 
+use sluice_model::check;
 use sluice_proto::model::Integration;
 
 use crate::{path::PathTemplate, problems::Problems};
@@ -18,6 +19,10 @@ impl Backend {
         if host.is_empty() || url.contains(['?', '#', ' ', '{', '}']) {
             let message = format!("expected http://HOST[:PORT][/PATH] or https://..., found `{url}`");
             problems.error("backend-invalid", "--backend".to_owned(), message, "for example http://127.0.0.1:9000");
+            return None;
+        }
+        if let Some(found) = check::integration::http_uri(url).into_iter().next() {
+            problems.error("backend-invalid", "--backend".to_owned(), found.message, found.hint);
             return None;
         }
         Some(Self { base: url.trim_end_matches('/').to_owned() })

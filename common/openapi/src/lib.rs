@@ -8,6 +8,7 @@
 mod backend;
 mod gateway_response;
 mod integration;
+mod json;
 mod model;
 mod model_name;
 mod node;

@@ -79,9 +79,14 @@ impl<'d> At<'d> {
         link.parent.write(out);
         match link.step {
             Step::Key(key) => write_key(out, key),
-            Step::Index(index) => write!(out, "[{index}]").expect("a String takes all that is written"),
+            Step::Index(index) => write_index(out, index),
         }
     }
+}
+
+/// Appends one place in a list to a path: `[index]`.
+pub(crate) fn write_index(out: &mut String, index: usize) {
+    write!(out, "[{index}]").expect("a String takes all that is written");
 }
 
 /// Appends one key to a path: `.key`, or `["key"]` where it is no plain word.
@@ -128,7 +133,8 @@ impl<'d> Node<'d> {
         }
     }
 
-    fn wrong_type(&self, expected: &str) {
+    /// Reports that this value is of another type than it should be.
+    pub(crate) fn wrong_type(&self, expected: &str) {
         let found = match self.value {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -144,9 +150,12 @@ impl<'d> Node<'d> {
         Node { value, at: self.at.then(step), document: self.document }
     }
 
-    /// The field `key`; absent and null are the same.
+    /// The field `key`; absent and null are the same, also of the object that would hold it.
     pub(crate) fn field(&self, key: &'d str) -> Option<Self> {
-        let value = self.value.as_object()?.get(key)?;
+        if self.value.is_null() {
+            return None;
+        }
+        let value = self.object()?.get(key)?;
         (!value.is_null()).then(|| self.below(value, Step::Key(key)))
     }
 
@@ -237,12 +246,16 @@ impl<'d> Node<'d> {
         number
     }
 
-    /// This node, or what its `$ref` leads to; `None` with the problem reported.
+    /// This node, or what its `$ref` leads to: an object, or null; else `None` with the problem reported.
     pub(crate) fn resolved(&self) -> Option<Self> {
         let mut node = self.clone();
         for _ in 0..REFERENCE_HOPS_MAX {
-            let Some(Value::String(target)) = node.value.as_object().and_then(|object| object.get("$ref")) else {
-                return Some(node);
+            let Some(reference) = node.field("$ref") else {
+                return (node.value.is_null() || node.object().is_some()).then_some(node);
+            };
+            let Value::String(target) = reference.value else {
+                reference.wrong_type("a string");
+                return None;
             };
             node = node.follow(target)?;
         }

@@ -107,6 +107,10 @@ fn part(text: &str) -> Result<Part<'_>, PathProblem<'_>> {
     if is_mixed(text) {
         return Err(PathProblem::Mixed(text));
     }
+    if matches!(text, "." | "..") {
+        let hint = "it is taken out of a path before it is requested; leave it out, or name it otherwise";
+        return Err(wrong(&format!("`{text}` is no segment of a path"), hint));
+    }
     let hint = "a segment is letters, digits and `._-:`, or one variable {name} or {name+}";
     Err(wrong(&format!("`{text}` is no segment of a path"), hint))
 }
@@ -154,9 +158,10 @@ mod tests {
         for path in ["/{base}...{head}", "/v{n}", "/{n}.json", "/{a}{b}"] {
             assert!(matches!(PathTemplate::parse(path), Err(PathProblem::Mixed(_))), "{path}");
         }
-        for path in
-            ["pets", "//", "/a//b", "/{a+}/b", "/{}", "/{a b}", "/a b", "/a?b=c", "/{a}/{a}", "/{a", "/a}", "/}{"]
-        {
+        for path in [
+            "pets", "/.", "/a/../b", "//", "/a//b", "/{a+}/b", "/{}", "/{a b}", "/a b", "/a?b=c", "/{a}/{a}", "/{a",
+            "/a}", "/}{",
+        ] {
             assert!(matches!(PathTemplate::parse(path), Err(PathProblem::Wrong { .. })), "{path}");
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn read<'d>(document: &'d Document<'d>, operations: &Operations<'_>, 
             continue;
         }
         let Some(template) = template(path, &entry) else { continue };
-        let Some(item) = entry.resolved() else { continue };
+        let Some(item) = entry.resolved().filter(|item| item.object().is_some()) else { continue };
         tree.insert(&template, &entry);
         for (verb, operation) in verbs(&item) {
             if tree.claim(&template, verb, &operation) {
@@ -87,7 +87,8 @@ fn verbs<'d>(item: &Node<'d>) -> Vec<(&'static str, Node<'d>)> {
             item.error("operation-empty", format!("the operation {verb} is empty"), format!("write `{field}: {{}}`"));
         }
     }
-    VERBS.iter().filter_map(|(field, verb)| Some((*verb, item.field(field)?))).collect()
+    let operations = VERBS.iter().filter_map(|(field, verb)| Some((*verb, item.field(field)?)));
+    operations.filter(|(_, operation)| operation.object().is_some()).collect()
 }
 
 #[derive(Default)]

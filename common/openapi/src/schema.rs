@@ -41,6 +41,11 @@ impl Writer<'_, '_> {
                 this.key(key);
                 match value {
                     Value::String(target) if key == "$ref" => this.reference(target),
+                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) if key == "$ref" => {
+                        let message = format!("expected a string as `$ref`, found {value}");
+                        this.schema.error("wrong-type", message, "it names a schema: \"#/components/schemas/NAME\"");
+                        this.data(value);
+                    }
                     Value::Object(_) if NAMED.contains(&key.as_str()) => this.names(value),
                     _ if DATA.contains(&key.as_str()) => this.data(value),
                     _ => this.schema(value),

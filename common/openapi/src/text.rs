@@ -6,10 +6,13 @@
 use serde_json::Value;
 use sluice_model::limits::IMPORT_BYTES_MAX;
 
-use crate::problems::Problems;
+use crate::{json, problems::Problems};
 
 /// Parser events of a YAML file; a file of the largest size that is not mostly punctuation stays below.
 const YAML_EVENTS_MAX: usize = 16_000_000;
+/// Parser events that aliases of a YAML file may repeat, and that anchors may hold ready for them: what people share by
+/// anchors is some hundred lines; each repeated event costs as much as a written one.
+const YAML_REPEATED_EVENTS_MAX: usize = 250_000;
 /// Nested collections of a file, as `serde_json` bounds them for JSON.
 const DEPTH_MAX: usize = 128;
 
@@ -28,7 +31,7 @@ pub(crate) fn parse(text: &[u8], file_name: &str, problems: &Problems) -> Option
             return None;
         }
     };
-    let parsed = if is_json(text, file_name) { json(text) } else { yaml(text) };
+    let parsed = if is_json(text, file_name) { json(text, problems) } else { yaml(text) };
     match parsed {
         Ok(value) => Some(value),
         Err((line, column, message)) => {
@@ -44,11 +47,18 @@ fn is_json(text: &str, file_name: &str) -> bool {
     text.trim_start().starts_with('{') && !ends_as_yaml
 }
 
+/// Anchors and aliases that stand for more than a file could hold: written out, such a file would fill the memory.
+const TOO_MANY_ALIASES: &str = "expected fewer anchors and aliases, or shorter ones: they stand for too much";
+
 type SyntaxError = (usize, usize, String);
 
-fn json(text: &str) -> Result<Value, SyntaxError> {
-    serde_json::from_str(text)
-        .map_err(|failure| (failure.line(), failure.column(), without_place(&failure.to_string())))
+fn json(text: &str, problems: &Problems) -> Result<Value, SyntaxError> {
+    let (value, repeated) =
+        json::read(text).map_err(|failure| (failure.line(), failure.column(), without_place(&failure.to_string())))?;
+    for at in repeated {
+        problems.error("duplicate-key", at, "expected each key once, found this one twice", "keep one of the two");
+    }
+    Ok(value)
 }
 
 /// The words of a parser alone: the place is said by whoever reports them.
@@ -62,18 +72,45 @@ fn yaml(text: &str) -> Result<Value, SyntaxError> {
             max_events: YAML_EVENTS_MAX,
             max_nodes: YAML_EVENTS_MAX,
             max_depth: DEPTH_MAX,
+            max_recorded_anchor_events: YAML_REPEATED_EVENTS_MAX,
         },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: YAML_REPEATED_EVENTS_MAX },
         strict_booleans: true,
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|failure| {
         let (line, column) = failure.location().map_or((0, 0), |place| (narrow(place.line()), narrow(place.column())));
-        let words = match failure.without_snippet() {
-            serde_saphyr::Error::MultipleDocuments { .. } => "expected one document, found several".to_owned(),
-            other => without_place(&other.to_string()),
-        };
-        (line, column, words)
+        (line, column, in_words(&failure))
     })
+}
+
+/// What is wrong with a YAML file: the parser's words where they are about the file, ours where they are about itself.
+fn in_words(failure: &serde_saphyr::Error) -> String {
+    use serde_saphyr::{Error, budget::BudgetBreach};
+    match failure.without_snippet() {
+        Error::MultipleDocuments { .. } => "expected one document, found several".to_owned(),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("expected each key once, found `{key}` twice"),
+        Error::DuplicateMappingKey { key: None, .. } => "expected each key once, found one twice".to_owned(),
+        Error::AliasError { error, .. } => in_words(error),
+        Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => TOO_MANY_ALIASES.to_owned(),
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            format!("expected at most {DEPTH_MAX} lists and mappings within each other, found more")
+        }
+        Error::Budget {
+            breach:
+                BudgetBreach::Aliases { .. }
+                | BudgetBreach::Anchors { .. }
+                | BudgetBreach::AliasAnchorRatio { .. }
+                | BudgetBreach::RecordedAnchorEvents { .. }
+                | BudgetBreach::RecordedAnchorBytes { .. },
+            ..
+        } => TOO_MANY_ALIASES.to_owned(),
+        Error::Budget { .. } => "expected a smaller file, found too many values".to_owned(),
+        other => without_place(&other.to_string()),
+    }
 }
 
 fn narrow(value: impl TryInto<usize>) -> usize {

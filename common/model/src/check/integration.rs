@@ -76,6 +76,9 @@ pub fn http_uri(uri: &str) -> Diagnostics {
     if authority_end == 0 || rest[..authority_end].contains('@') {
         checker.error("invalid-uri", "", "expected a host after the scheme, without a user name");
     }
+    if let Some(problem) = authority(&rest[..authority_end]) {
+        checker.error("invalid-uri", "", problem);
+    }
     if uri.chars().any(|letter| letter.is_control() || letter.is_whitespace() || "<>\"\\^`|".contains(letter)) {
         checker.error("invalid-uri", "", "expected an address without spaces and the characters < > \" \\ ^ ` |");
     }
@@ -91,6 +94,33 @@ pub fn http_uri(uri: &str) -> Diagnostics {
 /// Length of the authority; a `${stageVariables.x}` in it may not hold `/` and so does not end it.
 fn authority_len(rest: &str) -> usize {
     rest.find(['/', '?', '#']).unwrap_or(rest.len())
+}
+
+/// What is wrong with the host or the port of an address, if anything. Variables in them are known only with a stage.
+fn authority(authority: &str) -> Option<String> {
+    if authority.contains(['{', '}']) {
+        return None;
+    }
+    let (host_is_valid, port) = match authority.strip_prefix('[') {
+        Some(literal) => {
+            let (address, port) = literal.split_once(']').unwrap_or((literal, "]"));
+            (address.parse::<std::net::Ipv6Addr>().is_ok(), port)
+        }
+        None => {
+            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            (!host.is_empty() && !host.contains(['[', ']']), port)
+        }
+    };
+    if !host_is_valid {
+        return Some(format!("expected a host name, an IPv4 address or an [IPv6 address], found {authority:?}"));
+    }
+    // An empty port is that of the scheme (RFC 3986, 3.2.3).
+    let is_port =
+        |text: &str| text.is_empty() || !text.starts_with('+') && text.parse::<u16>().is_ok_and(|number| number > 0);
+    if port.is_empty() || port.strip_prefix(':').is_some_and(is_port) {
+        return None;
+    }
+    Some(format!("expected a port of 1 to 65535 after the host, found {:?}", port.trim_start_matches(':')))
 }
 
 /// What is wrong with the braces of an address, if anything.
@@ -199,6 +229,8 @@ mod tests {
             "http://127.0.0.1:9000",
             "https://api.example.com/pets/{id}?x=1",
             "http://${stageVariables.backend}/v1/{proxy}",
+            "http://[::1]:9000/x",
+            "http://h:/",
             "https://host.${stageVariables.domain}:8443/{a}/{b}",
         ] {
             assert!(found(&proxy(uri)).is_empty(), "{uri}: {:?}", check(&proxy(uri)));
@@ -213,6 +245,14 @@ mod tests {
             "http://",
             "http:///x",
             "http://u@h/",
+            "http://:80/",
+            "http://[::zz]/",
+            "http://[::1/",
+            "http://[::1]80/",
+            "http://h:0/",
+            "http://h:99999/",
+            "http://h:+80/",
+            "http://h:80:80/",
             "http://h/a b",
             "http://h/{",
             "http://h/}",

@@ -47,9 +47,18 @@ pub fn parse_path_part(part: &str) -> Option<Segment<'_>> {
             None => is_variable_name(inner).then_some(Segment::Variable(inner)),
         };
     }
+    // A client removes these before it sends a path (RFC 3986, 5.2.4): no request would name them.
+    if is_dots(part) {
+        return None;
+    }
     // AWS: "Resource's path part only allow a-zA-Z0-9._-: or a valid greedy path variable ...".
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
     (!part.is_empty() && part.bytes().all(allowed)).then_some(Segment::Literal(part))
+}
+
+/// Whether a path part names the place that it is in, or the one above, and so is none of its own.
+fn is_dots(part: &str) -> bool {
+    part == "." || part == ".."
 }
 
 /// Checks one path part; the paths of its diagnostics are empty.
@@ -61,7 +70,10 @@ pub fn path_part(part: &str) -> Diagnostics {
             "invalid-path-part",
             "",
             format!("expected a path part, found {shown:?}"),
-            "a part is literal text, {name} or {name+}; braces stand at its beginning and end",
+            match is_dots(part) {
+                true => "`.` and `..` are taken out of a path before it is requested; name the part otherwise",
+                false => "a part is literal text, {name} or {name+}; braces stand at its beginning and end",
+            },
         );
     }
     checker.finish()
@@ -114,7 +126,8 @@ mod tests {
         assert_eq!(parse_path_part("v1.0-beta_2:x"), Some(Segment::Literal("v1.0-beta_2:x")));
         assert_eq!(parse_path_part("{id}"), Some(Segment::Variable("id")));
         assert_eq!(parse_path_part("{proxy+}"), Some(Segment::Greedy("proxy")));
-        for bad in ["", "{", "{}", "{+}", "{a}b", "a{b}", "{a b}", "{a++}", "a b", "a/b", "a?b", "$a", "é"] {
+        for bad in ["", ".", "..", "{", "{}", "{+}", "{a}b", "a{b}", "{a b}", "{a++}", "a b", "a/b", "a?b", "$a", "é"]
+        {
             assert_eq!(parse_path_part(bad), None, "{bad}");
         }
     }
