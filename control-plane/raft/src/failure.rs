@@ -35,6 +35,28 @@ pub enum RaftFailure {
         /// Where the log is.
         folder: PathBuf,
     },
+    /// The folder's mark is another member's.
+    #[error(
+        "expected the folder of {expected}, found that of {found} in {path}; use that node's own folder, or join as a new node with an empty one"
+    )]
+    OtherMember {
+        /// The node that was started.
+        expected: String,
+        /// Whose folder it is.
+        found: String,
+        /// The mark.
+        path: PathBuf,
+    },
+    /// The node has promised something, and has forgotten what.
+    #[error(
+        "the raft log of this node is gone: {folder} is that of raft node {raft_id}, which has voted and acknowledged changes, and {folder}/raft holds neither; it must not go on, since it could break what it promised; leave it stopped and join a new node in its place: an empty --data-dir, --join URL and a token of `sluice cluster token create --role control`"
+    )]
+    LostLog {
+        /// Raft's number of this node.
+        raft_id: u64,
+        /// The node's folder.
+        folder: PathBuf,
+    },
     /// The layout of the folder is newer than this program.
     #[error("expected a log of format {expected} in {folder}, found format {found}; start a release that knows it")]
     WrongFormat {
@@ -132,13 +154,25 @@ fn known(leader: &Option<u64>, none: &str) -> String {
     leader.map_or_else(|| none.to_owned(), |raft_id| format!("raft node {raft_id}"))
 }
 
-/// Stops the process: after a failed write or read of the log or the state nothing this node says can be trusted.
+/// Says that storage failed, and returns what stops Raft: after a failed write nothing this node says can be trusted.
+/// Raft then ends, and the node with it.
+pub(crate) fn stop_raft(what: &'static str, problem: &dyn std::fmt::Display) -> io::Error {
+    error!(what, %problem, "storage failed, raft stops");
+    last_words(what, problem);
+    io::Error::other(format!("{what} failed: {problem}"))
+}
+
+/// Stops the process at once: a read of the state that failed is in the midst of code that cannot fail.
 pub(crate) fn stop_process(what: &'static str, problem: &dyn std::fmt::Display) -> ! {
     error!(what, %problem, "storage failed, the process stops");
-    // For operators without a log subscriber: the last words. They may go to the disk that is full; a panic over that, as of
-    // `eprintln!`, would end this thread instead of the process.
-    let _ = writeln!(io::stderr(), "sluice: {what} failed: {problem}; the process stops, check the disk");
+    last_words(what, problem);
     process::abort()
+}
+
+/// For operators without a log subscriber. They may go to the disk that is full; a panic over that, as of `eprintln!`,
+/// would be the end of this thread only.
+fn last_words(what: &'static str, problem: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "sluice: {what} failed: {problem}; the node stops, check the disk");
 }
 
 #[cfg(test)]

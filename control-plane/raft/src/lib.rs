@@ -8,6 +8,7 @@ mod durable;
 mod failure;
 mod log;
 mod machine;
+mod mark;
 mod meters;
 mod network;
 mod raft;

@@ -18,7 +18,7 @@ use sluice_proto::raft::{Command, Outcome, outcome};
 use sluice_state::{Draft, apply};
 
 use crate::{
-    failure::stop_process,
+    failure::stop_raft,
     states::States,
     store::{Applied, StateStore, checkpoint::StateCheckpoint, image::ImageWriter},
     types::{CommandReply, Entry, LogId, SnapshotMeta, StoredMembership, TypeConfig},
@@ -55,8 +55,8 @@ impl Machine {
     }
 
     /// Applies a batch, then answers.
-    fn apply_batch(&mut self, batch: &mut Vec<(Entry, Responder)>) {
-        let Some((last, _)) = batch.last() else { return };
+    fn apply_batch(&mut self, batch: &mut Vec<(Entry, Responder)>) -> io::Result<()> {
+        let Some((last, _)) = batch.last() else { return Ok(()) };
         let last = last.log_id;
         let store = self.states.store();
         let mut draft = Draft::new(&*store);
@@ -72,7 +72,7 @@ impl Machine {
             }
             answers.extend(responder.map(|responder| (responder, reply)));
         }
-        store.write(draft.into_writes(), &last, membership.as_ref());
+        store.write(draft.into_writes(), &last, membership.as_ref())?;
         self.applied.log_id = Some(last);
         if let Some(membership) = membership {
             self.applied.membership = membership;
@@ -81,6 +81,7 @@ impl Machine {
         for (responder, reply) in answers {
             responder.send(reply);
         }
+        Ok(())
     }
 
     fn apply_command(&mut self, draft: &mut Draft<'_, StateStore>, index: u64, bytes: &Bytes) -> CommandReply {
@@ -123,12 +124,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
             }
             batch.push((entry, responder));
             if batch.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
-                self.apply_batch(&mut batch);
+                self.apply_batch(&mut batch)?;
                 bytes = 0;
             }
         }
-        self.apply_batch(&mut batch);
-        Ok(())
+        self.apply_batch(&mut batch)
     }
 
     async fn get_snapshot_builder(&mut self) -> CheckpointBuilder {
@@ -145,7 +145,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             states.install(store)
         });
         // Half-way a node has neither the old state nor the new: it starts again.
-        let applied = installed.await?.unwrap_or_else(|failure| stop_process("installing a snapshot", &failure));
+        let applied = installed.await?.map_err(|failure| stop_raft("installing a snapshot", &failure))?;
         assert!(applied.log_id == meta.last_log_id, "an installed state is at the log id it was sent with");
         self.applied = applied;
         self.number = *self.states.numbers().borrow();

@@ -34,6 +34,7 @@ use crate::{
     RaftFailure, RaftSettings, StoreSnapshot,
     log::{FlushThread, LogStore},
     machine::Machine,
+    mark::Mark,
     meters::{LogMeters, Meters},
     network::{Clients, Lane, MESSAGE_BYTES, Network, Records},
     service::RaftService,
@@ -86,8 +87,8 @@ impl Raft {
     /// goes to `metrics`.
     ///
     /// # Errors
-    /// `WrongNode`, `WrongCluster` and `WrongFormat` for a folder that is not this node's; `Storage` for one that cannot
-    /// be used; `Settings` when times contradict each other.
+    /// `WrongNode`, `WrongCluster`, `WrongFormat` and `OtherMember` for a folder that is not this node's; `LostLog` for one
+    /// whose log is gone; `Storage` for one that cannot be used; `Settings` when times contradict each other.
     pub async fn open(settings: RaftSettings, dialer: Dialer, metrics: &Metrics) -> Result<Self, RaftFailure> {
         let config = Arc::new(settings.config()?);
         let runtime = OwnRuntime::start().map_err(|error| RaftFailure::Settings { problem: error.to_string() })?;
@@ -256,8 +257,8 @@ async fn start(
     let raft_id = settings.raft_id;
     let opening = tokio::task::spawn_blocking(move || {
         let folders = Folders::open(&settings.data_dir)?;
-        let RaftSettings { raft_id, cluster_id, snapshot_log_bytes, .. } = &settings;
-        let (log, flush) = LogStore::open(&folders.log(), *raft_id, cluster_id, *snapshot_log_bytes, meters)?;
+        let mark = Mark::new(&settings.data_dir, settings.raft_id, &settings.cluster_id);
+        let (log, flush) = LogStore::open(&folders.log(), mark, settings.snapshot_log_bytes, meters)?;
         let states = Arc::new(States::open(folders, log.growth())?);
         Ok::<_, RaftFailure>((log, flush, states))
     });

@@ -11,6 +11,7 @@ use sluice_telemetry::Metrics;
 use crate::{
     log::{FlushThread, LogStore},
     machine::Machine,
+    mark::Mark,
     meters::LogMeters,
     states::States,
     store::folders::Folders,
@@ -27,7 +28,8 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, Guard> for OnDisk {
         let home = tempfile::tempdir().unwrap();
         let folders = Folders::open(home.path()).unwrap();
         let meters = LogMeters::register(&Metrics::new());
-        let (log, flush) = LogStore::open(&folders.log(), 1, "cluster", u64::MAX, meters).unwrap();
+        let (log, flush) =
+            LogStore::open(&folders.log(), Mark::new(home.path(), 1, "cluster"), u64::MAX, meters).unwrap();
         let states = Arc::new(States::open(folders, log.growth()).unwrap());
         let machine = Machine::new(states).unwrap();
         Ok(((flush, home), log, machine))

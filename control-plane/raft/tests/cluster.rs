@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use harness::{Cluster, FAST, plan, wait_until};
@@ -107,6 +107,37 @@ async fn a_folder_of_another_node_or_cluster_is_refused() {
     settings.cluster_id = "another".to_owned();
     let refused = Raft::open(settings, cluster.dialer(1), &Metrics::new()).await;
     assert!(matches!(refused, Err(RaftFailure::WrongCluster { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_forgot_its_log_is_refused_and_one_that_starts_all_the_same_never_ends_the_leader() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let forgetful = leader % 3 + 1;
+    let last = cluster.propose(plan("before")).await.log_index;
+    cluster.wait_applied(last).await;
+    cluster.stop(forgetful).await;
+    std::fs::remove_dir_all(cluster.settings(forgetful).data_dir.join("raft")).unwrap();
+    let refused = Raft::open(cluster.settings(forgetful), cluster.dialer(forgetful), &Metrics::new()).await;
+    assert!(matches!(refused, Err(RaftFailure::LostLog { .. })), "{refused:?}");
+
+    cluster.wipe(forgetful);
+    let heard = |cluster: &Cluster| {
+        let members = cluster.raft(leader).members();
+        members.into_iter().find(|member| member.raft_id == forgetful).unwrap().heard
+    };
+    cluster.start(forgetful).await;
+    for name in ["after-1", "after-2", "after-3"] {
+        // An answer to a heartbeat, which says that it has nothing.
+        let (began, before) = (Instant::now(), heard(&cluster));
+        wait_until("it has answered the leader", || {
+            heard(&cluster).is_some_and(|heard| heard > began && Some(heard) > before)
+        })
+        .await;
+        let end = harness::deadline();
+        cluster.raft(leader).propose(plan(name), end).await.expect("the leader leads on, with the other");
+    }
+    assert!(cluster.raft(leader).leadership().borrow().this);
 }
 
 #[tokio::test(flavor = "multi_thread")]

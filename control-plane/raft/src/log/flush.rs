@@ -1,7 +1,7 @@
 //! The one thread that writes the log.
 //!
 //! Promise: takes writes in order; writes all that wait as one batch with one sync; then completes them in order.
-//! A failed write stops the process. Absent: reading.
+//! A failed write ends it, and Raft with it: nothing that waits is acknowledged any more. Absent: reading.
 
 use std::{
     io,
@@ -19,7 +19,7 @@ use tokio::sync::{
 };
 
 use super::{Shared, keys, synced};
-use crate::{failure::stop_process, meters::LogMeters, types::TypeConfig};
+use crate::{failure::stop_raft, mark::Mark, meters::LogMeters, types::TypeConfig};
 
 /// Writes that may wait; more make the caller wait.
 const WAITING_MAX: usize = 256;
@@ -56,7 +56,7 @@ impl FlushThread {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((queue, thread)) = parts else { return };
         drop(queue);
-        // It cannot panic without stopping the process; then nobody waits.
+        // A panic of it has been told by its hook.
         let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
 }
@@ -67,16 +67,23 @@ impl Drop for FlushThread {
         let parts = self.parts.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let Some((queue, thread)) = parts else { return };
         drop(queue);
-        // It cannot panic without stopping the process.
+        // A panic of it has been told by its hook.
         let _ = thread.join();
     }
 }
 
 impl FlushQueue {
-    pub(super) fn start(shared: Arc<Shared>, meters: LogMeters) -> io::Result<(Self, FlushThread)> {
+    /// `unmarked`: the mark that the first write makes, where there is none yet.
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        unmarked: Option<Mark>,
+        meters: LogMeters,
+    ) -> io::Result<(Self, FlushThread)> {
         let (queue, writes) = mpsc::channel(WAITING_MAX);
         let this = Self { queue: queue.downgrade(), meters: meters.clone() };
-        let thread = thread::Builder::new().name("raft-log".to_owned()).spawn(move || run(&shared, writes, &meters))?;
+        let thread = thread::Builder::new()
+            .name("raft-log".to_owned())
+            .spawn(move || run(&shared, writes, unmarked, &meters))?;
         Ok((this, FlushThread { parts: Mutex::new(Some((queue, thread))) }))
     }
 
@@ -105,7 +112,7 @@ fn ended() -> io::Error {
     io::Error::other("the thread that writes the log has ended")
 }
 
-fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>, meters: &LogMeters) {
+fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>, mut unmarked: Option<Mark>, meters: &LogMeters) {
     let synced = synced();
     let mut waiting = Vec::with_capacity(WAITING_MAX);
     while let Some(first) = writes.blocking_recv() {
@@ -128,8 +135,13 @@ fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>, meters: &LogMeters) {
         let (bytes, began) = (batch.size_in_bytes(), Instant::now());
         // Purges too: whole files of entries are deleted behind them, which must not outlive the mark that says so.
         let written = shared.db.write_opt(batch, &synced);
-        if let Err(error) = written {
-            stop_process("writing the log", &error);
+        // The mark comes after what it vouches for, and before anyone is told.
+        let marked = written.map_err(io::Error::other).and_then(|()| match unmarked.take() {
+            Some(mark) => mark.make(),
+            None => Ok(()),
+        });
+        if let Err(error) = marked {
+            return refuse(waiting, &stop_raft("writing the log", &error));
         }
         meters.synced(waiting.len(), bytes, began.elapsed());
         waiting.drain(..).for_each(|write| complete(shared, write));
@@ -150,6 +162,15 @@ fn add(batch: &mut WriteBatch, write: &Write) {
         Write::Purge { index, purged, .. } => {
             batch.delete_range(keys::entry(0), keys::entry(index + 1));
             batch.put(keys::PURGED, purged);
+        }
+    }
+}
+
+/// Tells who waits that nothing more is written. Those whose write is dropped see that the thread has ended.
+fn refuse(waiting: Vec<Write>, failure: &io::Error) {
+    for write in waiting {
+        if let Write::Append { flushed, .. } = write {
+            flushed.io_completed(Err(io::Error::other(failure.to_string())));
         }
     }
 }

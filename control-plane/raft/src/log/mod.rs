@@ -2,7 +2,7 @@
 //!
 //! Promise: what is acknowledged is synced; writes reach the disk in the order in which they were asked for, all that
 //! wait at once with one sync (`flush`); every entry can be read as soon as `append` returns (`tail`); a failed write
-//! stops the process. Absent: the state (`store`), and what entries mean.
+//! stops Raft. A log that is gone though its node was a member is refused (`mark`). Absent: the state (`store`), and what entries mean.
 
 mod flush;
 mod keys;
@@ -28,6 +28,7 @@ pub(crate) use self::{flush::FlushThread, reader::LogReader};
 use crate::{
     RaftFailure,
     durable::Durable,
+    mark::Mark,
     meters::LogMeters,
     types::{Entry, LogId, Vote},
 };
@@ -58,6 +59,12 @@ struct Position {
     vote: Option<Vote>,
     purged: Option<LogId>,
     last: Option<LogId>,
+}
+
+impl Position {
+    fn is_pristine(&self) -> bool {
+        self.vote.is_none() && self.last.is_none() && self.purged.is_none()
+    }
 }
 
 /// Bytes appended since the last snapshot.
@@ -93,33 +100,43 @@ impl Growth {
 }
 
 impl LogStore {
-    /// Opens the log in `folder`, or makes it.
+    /// Opens the log in `folder`, or makes it, for the node of `mark`.
     ///
     /// # Errors
-    /// `WrongNode`, `WrongCluster` and `WrongFormat` when it is not this node's; `Storage` when it cannot be read.
+    /// `WrongNode`, `WrongCluster`, `WrongFormat` and `OtherMember` when it is not this node's; `LostLog` when it is
+    /// empty and was not before; `Storage` when it cannot be read.
     pub(crate) fn open(
         folder: &Path,
-        raft_id: u64,
-        cluster_id: &str,
+        mark: Mark,
         growth_bytes_max: u64,
         meters: LogMeters,
     ) -> Result<(Self, FlushThread), RaftFailure> {
         let storage = |problem: String| RaftFailure::Storage { path: folder.to_owned(), problem };
         std::fs::create_dir_all(folder).map_err(|error| storage(error.to_string()))?;
         let db = DB::open(&options(), folder).map_err(|error| storage(error.to_string()))?;
-        check_identity(&db, folder, raft_id, cluster_id)?;
+        check_identity(&db, folder, mark.raft_id(), mark.cluster_id())?;
         let position = read_position(&db).map_err(storage)?;
+        let unmarked = match (mark.found()?, position.is_pristine()) {
+            (true, true) => return Err(mark.lost()),
+            (false, false) => {
+                // Cut off between the first write and the mark, or written by a release without marks.
+                mark.make().map_err(|error| storage(error.to_string()))?;
+                None
+            }
+            (true, false) => None,
+            (false, true) => Some(mark),
+        };
         let growth = Arc::new(Growth { limit: growth_bytes_max, ..Growth::default() });
         let shared =
             Arc::new(Shared { db, tail: Mutex::new(Tail::new(TAIL_BYTES)), position: Mutex::new(position), growth });
-        let (flush, thread) = FlushQueue::start(shared.clone(), meters).map_err(|error| storage(error.to_string()))?;
+        let (flush, thread) =
+            FlushQueue::start(shared.clone(), unmarked, meters).map_err(|error| storage(error.to_string()))?;
         Ok((Self { shared, flush }, thread))
     }
 
     /// Whether nothing was ever written here but whose log it is.
     pub(crate) fn is_pristine(&self) -> bool {
-        let position = self.shared.position();
-        position.vote.is_none() && position.last.is_none() && position.purged.is_none()
+        self.shared.position().is_pristine()
     }
 
     pub(crate) fn growth(&self) -> Arc<Growth> {

@@ -22,7 +22,12 @@ fn open(home: &TempDir) -> (LogStore, FlushThread) {
 }
 
 fn open_with(home: &TempDir, metrics: &Metrics) -> (LogStore, FlushThread) {
-    LogStore::open(home.path(), 1, "cluster", 1_000, LogMeters::register(metrics)).unwrap()
+    try_open(home, metrics).unwrap()
+}
+
+fn try_open(home: &TempDir, metrics: &Metrics) -> Result<(LogStore, FlushThread), RaftFailure> {
+    let mark = Mark::new(home.path(), 1, "cluster");
+    LogStore::open(&home.path().join("log"), mark, 1_000, LogMeters::register(metrics))
 }
 
 async fn indexes(log: &LogStore) -> Vec<u64> {
@@ -127,4 +132,47 @@ async fn growth_is_told_once_past_the_limit() {
     assert!(growth.is_exceeded());
     growth.reset();
     assert!(!growth.is_exceeded());
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_is_refused_once_something_was_acknowledged() {
+    let home = tempfile::tempdir().unwrap();
+    let (mark, folder) = (home.path().join("member"), home.path().join("log"));
+    {
+        let (log, flush) = open(&home);
+        assert!(log.is_pristine() && !mark.exists(), "nothing is promised yet");
+        flush.stop().await;
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    {
+        let (mut log, flush) = open(&home);
+        log.save_vote(&Vote { leader_id: LeaderId { term: 1, node_id: 1 }, committed: false }).await.unwrap();
+        assert!(mark.exists(), "made before the vote is acknowledged");
+        flush.stop().await;
+    }
+    std::fs::remove_file(&mark).unwrap();
+    {
+        let (_log, flush) = open(&home);
+        assert!(mark.exists(), "made for a log that has none");
+        flush.stop().await;
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    for _ in 0..2 {
+        let refused = try_open(&home, &Metrics::new()).err().unwrap();
+        assert!(matches!(refused, RaftFailure::LostLog { raft_id: 1, .. }), "{refused}");
+    }
+    std::fs::write(&mark, "raft node 2 of cluster cluster\n").unwrap();
+    let refused = try_open(&home, &Metrics::new()).err().unwrap();
+    assert!(matches!(refused, RaftFailure::OtherMember { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_marked_is_not_acknowledged() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut log, _flush) = open(&home);
+    std::fs::create_dir_all(home.path().join("member/in-the-way")).unwrap();
+    let failed = log.blocking_append([entry(1, 1, 10)]).await;
+    assert!(failed.is_err(), "{failed:?}");
+    let vote = Vote { leader_id: LeaderId { term: 1, node_id: 1 }, committed: false };
+    assert!(log.save_vote(&vote).await.is_err(), "and nothing is after it");
 }

@@ -23,7 +23,7 @@ use sluice_proto::raft as message;
 use sluice_rpc::raft::raft_client::RaftClient;
 use tonic::{Code, Request, Response, Status};
 
-use super::{Lane, Network, image, wall_ms};
+use super::{Lane, Network, acknowledged::Forgot, image, wall_ms};
 use crate::{
     durable::{Durable, Malformed},
     machine::StateImage,
@@ -76,6 +76,29 @@ impl PeerClient {
 
     fn timeout(&self, action: RPCTypes, timeout: Duration) -> RPCError<TypeConfig> {
         Timeout { action, id: self.network.raft_id, target: self.target, timeout }.into()
+    }
+
+    /// Holds an answer against what the peer has said before.
+    fn believe(
+        &self,
+        rpc: &AppendEntriesRequest<TypeConfig>,
+        answer: &AppendEntriesResponse<TypeConfig>,
+    ) -> Result<(), Forgot> {
+        let acknowledged = &self.network.acknowledged;
+        match answer {
+            AppendEntriesResponse::Success => {
+                let last = rpc.entries.last().map(|entry| &entry.log_id).or(rpc.prev_log_id.as_ref());
+                acknowledged.note(self.target, rpc.vote, last);
+            }
+            AppendEntriesResponse::PartialSuccess(last) => {
+                acknowledged.note(self.target, rpc.vote, last.as_ref());
+            }
+            AppendEntriesResponse::Conflict => {
+                acknowledged.check(self.target, rpc.vote, rpc.prev_log_id.as_ref())?;
+            }
+            AppendEntriesResponse::HigherVote(_) => {}
+        }
+        Ok(())
     }
 
     async fn ask_for_vote(
@@ -139,7 +162,6 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         // openraft's limit is one heartbeat. It stands for heartbeats; entries are synced before they are answered.
         let patience = if rpc.entries.is_empty() { Duration::ZERO } else { self.network.append_patience };
         let limit = option.hard_ttl().max(patience);
-        let follows = rpc.prev_log_id.is_some();
         let request = within(
             limit,
             message::AppendRequest {
@@ -155,7 +177,9 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let sent = Instant::now();
         let reply = self.within(RPCTypes::AppendEntries, limit, client.append(request)).await?;
         self.network.records.heard(self.target, reply.wall_ms, sent.elapsed() / 2, Some(reply.free_bytes));
-        append_answer(reply, follows)
+        let answer = append_answer(reply, rpc.prev_log_id.is_some())?;
+        self.believe(&rpc, &answer).map_err(|forgot| Unreachable::new(&forgot))?;
+        Ok(answer)
     }
 
     async fn vote(
@@ -184,6 +208,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let StateImage::Checkpoint(checkpoint) = snapshot.snapshot else {
             return Err(NetworkError::from_string("expected a checkpoint to send, found a received state").into());
         };
+        let last = snapshot.meta.last_log_id;
         let begin = message::SnapshotBegin {
             cluster_id: self.network.cluster_id.clone(),
             target: self.target,
@@ -198,7 +223,11 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             closed = cancel => return Err(closed.into()),
             reply = self.within(RPCTypes::InstallSnapshot, limit, sent) => reply?,
         };
-        Ok(SnapshotResponse::new(required(reply.vote)?))
+        let theirs = required(reply.vote)?;
+        if theirs == vote {
+            self.network.acknowledged.note(self.target, vote, last.as_ref());
+        }
+        Ok(SnapshotResponse::new(theirs))
     }
 
     async fn transfer_leader(

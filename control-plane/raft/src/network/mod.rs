@@ -1,9 +1,11 @@
 //! Raft's calls to other control nodes.
 //!
 //! Promise: heartbeats and votes, log entries, and snapshots each have a connection of their own, so that none waits
-//! behind another; every call names the cluster and the node it is meant for, and has a deadline.
+//! behind another; every call names the cluster and the node it is meant for, and has a deadline; a peer that has lost
+//! what it acknowledged is an error of the call, and never ends the leader (`acknowledged`).
 //! Absent: answering (`service`).
 
+mod acknowledged;
 mod client;
 mod image;
 mod records;
@@ -18,6 +20,7 @@ use openraft::{BasicNode, RaftNetworkFactory};
 use sluice_identity::{Channel, Dialer, IdentityFailure, NodeRole, Purpose};
 use sluice_rpc::raft::raft_client::RaftClient;
 
+use self::acknowledged::Acknowledged;
 pub(crate) use self::{
     client::PeerClient,
     records::{Records, wall_ms},
@@ -57,6 +60,7 @@ pub(crate) struct Network {
     /// How long a follower may take to write entries: its disk may be slow to sync.
     pub(crate) append_patience: Duration,
     pub(crate) records: Records,
+    acknowledged: Acknowledged,
     dialer: Dialer,
     runtime: tokio::runtime::Handle,
     channels: Mutex<HashMap<(String, Lane), Channel>>,
@@ -76,14 +80,16 @@ impl Network {
     ) -> Self {
         let channels = Mutex::default();
         let addresses = Mutex::default();
-        Self { raft_id, cluster_id, append_patience, records, dialer, runtime, channels, addresses }
+        let acknowledged = Acknowledged::default();
+        Self { raft_id, cluster_id, append_patience, records, acknowledged, dialer, runtime, channels, addresses }
     }
 
     /// Takes the addresses of all members; connections to others end.
     pub(crate) fn set_addresses(&self, addresses: BTreeMap<u64, String>) {
-        let kept: BTreeSet<&String> = addresses.values().collect();
-        lock(&self.channels).retain(|(address, _), _| kept.contains(address));
+        let kept: BTreeSet<String> = addresses.values().cloned().collect();
+        // First: a call that comes between would make the connection again that has just been given up.
         *lock(&self.addresses) = addresses;
+        lock(&self.channels).retain(|(address, _), _| kept.contains(address));
     }
 
     /// Where `raft_id` is reached now; `first` is where it was when openraft began to call it.

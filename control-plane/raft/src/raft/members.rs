@@ -3,7 +3,11 @@
 //! Promise: one change at a time; a learner is made a voter by the leader once it has caught up, without being asked.
 //! Absent: removal, and other addresses (`addresses`).
 
-use std::{collections::BTreeSet, sync::Weak, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Weak,
+    time::{Duration, Instant},
+};
 
 use openraft::{
     BasicNode, ChangeMembers, RaftMetrics,
@@ -35,6 +39,8 @@ pub struct MemberStatus {
     pub matched: Option<u64>,
     /// Free bytes of its disk, where it has been heard.
     pub free_bytes: Option<u64>,
+    /// When it was last heard; never for this node itself.
+    pub heard: Option<Instant>,
     /// Its wall clock less this node's, where it has been heard.
     pub clock_offset_ms: Option<i64>,
 }
@@ -57,6 +63,7 @@ impl Raft {
                 } else {
                     record.and_then(|record| record.free_bytes)
                 },
+                heard: record.map(|record| record.heard),
                 clock_offset_ms: if this { Some(0) } else { record.map(|record| record.clock_offset_ms) },
             }
         };

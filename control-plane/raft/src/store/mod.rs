@@ -9,7 +9,7 @@ pub(crate) mod folders;
 pub(crate) mod image;
 mod snapshot;
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, IteratorMode, Options, ReadOptions, WriteBatch,
@@ -21,7 +21,7 @@ pub use self::snapshot::StoreSnapshot;
 use crate::{
     RaftFailure,
     durable::Durable,
-    failure::stop_process,
+    failure::{stop_process, stop_raft},
     types::{LogId, StoredMembership},
 };
 
@@ -75,7 +75,15 @@ impl StateStore {
     }
 
     /// Takes over what entries up to `applied` wrote, at once.
-    pub(crate) fn write(&self, writes: Writes, applied: &LogId, membership: Option<&StoredMembership>) {
+    ///
+    /// # Errors
+    /// A write that failed: nothing may be applied after it.
+    pub(crate) fn write(
+        &self,
+        writes: Writes,
+        applied: &LogId,
+        membership: Option<&StoredMembership>,
+    ) -> io::Result<()> {
         let mut batch = WriteBatch::default();
         for (key, value) in writes {
             assert!(key.first().is_some_and(|first| *first != OWN), "rows of the state keep out of raft's keys");
@@ -88,9 +96,7 @@ impl StateStore {
         if let Some(membership) = membership {
             batch.put(MEMBERSHIP, membership.encode());
         }
-        if let Err(error) = self.db.write(batch) {
-            stop_process("writing the state", &error);
-        }
+        self.db.write(batch).map_err(|error| stop_raft("writing the state", &error))
     }
 
     /// The database, for a checkpoint or an image.

@@ -143,6 +143,13 @@ impl Cluster {
         raft.shutdown().await;
     }
 
+    /// Makes a stopped node forget all it has promised, and that it has promised anything.
+    pub(crate) fn wipe(&self, id: u64) {
+        let home = self.nodes[&id].home.path();
+        std::fs::remove_dir_all(home.join("raft")).unwrap();
+        std::fs::remove_file(home.join("member")).unwrap();
+    }
+
     /// Without a word: as a crash would, except for what the operating system does then.
     pub(crate) fn kill(&mut self, id: u64) {
         let (raft, serving) = self.nodes.get_mut(&id).unwrap().running.take().unwrap();
