@@ -16,6 +16,7 @@ mod chunked;
 mod conn;
 mod counters;
 mod dial;
+mod discard;
 mod dot_segment;
 mod fault;
 mod fields;

@@ -1,6 +1,7 @@
 //! The body of a request on its way to a backend.
 //!
-//! Promise: a streamed body is never held but for the frame under way, and never exceeds its limit.
+//! Promise: a streamed body is never held but for the frame under way, and never exceeds its limit; over HTTP/2 the rest of
+//! one that is wanted no longer is read all the same (`discard`).
 //! Absent: trailers. AWS drops `Trailer` and `TE`, so request trailers end here (RFC 9110, section 6.5.1 allows it).
 
 use std::fmt;
@@ -11,6 +12,7 @@ use bytes::{Buf, Bytes};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use crate::discard::discard;
 use crate::fault::{Fault, FaultKind};
 
 /// The body of a request.
@@ -24,7 +26,25 @@ pub type Guard = Box<dyn fmt::Debug>;
 enum Source {
     Empty,
     Full(Bytes),
-    Stream { incoming: Incoming, left: u64, _guard: Option<Guard> },
+    Stream { stream: Stream, left: u64 },
+}
+
+/// A body that streams, until it is dropped.
+#[derive(Debug)]
+struct Stream {
+    /// There until it is dropped.
+    incoming: Option<Incoming>,
+    guard: Option<Guard>,
+    rest: Rest,
+}
+
+/// What becomes of what is left of a stream when it is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// The HTTP engine ends the connection for it.
+    Left,
+    /// It is read and thrown away.
+    Discarded,
 }
 
 impl RequestBody {
@@ -43,13 +63,28 @@ impl RequestBody {
     /// # Errors
     /// `BodyTooLarge` when the length that the client announced is larger already.
     pub fn stream(incoming: Incoming, bytes_max: u64, guard: Option<Guard>) -> Result<Self, Fault> {
+        Self::streaming(incoming, bytes_max, guard, Rest::Left)
+    }
+
+    /// The same of a request over HTTP/2. Within a [`LocalSet`](tokio::task::LocalSet): where it is dropped before its end,
+    /// by the error too, what is left of it is read there and thrown away.
+    ///
+    /// # Errors
+    /// `BodyTooLarge` when the length that the client announced is larger already.
+    pub fn multiplexed(incoming: Incoming, bytes_max: u64, guard: Option<Guard>) -> Result<Self, Fault> {
+        Self::streaming(incoming, bytes_max, guard, Rest::Discarded)
+    }
+
+    fn streaming(incoming: Incoming, bytes_max: u64, guard: Option<Guard>, rest: Rest) -> Result<Self, Fault> {
         if incoming.is_end_stream() {
             return Ok(Self::empty());
         }
-        if incoming.size_hint().lower() > bytes_max {
+        let announced = incoming.size_hint().lower();
+        let stream = Stream { incoming: Some(incoming), guard, rest };
+        if announced > bytes_max {
             return Err(Fault::before_sending(FaultKind::BodyTooLarge, "announced request body is above the limit"));
         }
-        Ok(Self(Source::Stream { incoming, left: bytes_max, _guard: guard }))
+        Ok(Self(Source::Stream { stream, left: bytes_max }))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -73,13 +108,13 @@ impl RequestBody {
         match &self.0 {
             Source::Empty => Some(0),
             Source::Full(bytes) => Some(bytes.len() as u64),
-            Source::Stream { incoming, .. } => incoming.size_hint().exact(),
+            Source::Stream { stream, .. } => stream.incoming.as_ref()?.size_hint().exact(),
         }
     }
 
     /// The next piece of a stream. Only streams are polled.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
-        let Source::Stream { incoming, left, .. } = &mut self.0 else {
+        let Source::Stream { stream: Stream { incoming: Some(incoming), .. }, left } = &mut self.0 else {
             return Poll::Ready(None);
         };
         loop {
@@ -97,6 +132,16 @@ impl RequestBody {
             }
             *left -= taken;
             return Poll::Ready(Some(Ok(data)));
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.rest == Rest::Discarded
+            && let Some(incoming) = self.incoming.take_if(|incoming| !incoming.is_end_stream())
+        {
+            discard(incoming, self.guard.take());
         }
     }
 }

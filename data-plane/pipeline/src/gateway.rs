@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, header, request};
+use http::{HeaderValue, Request, Response, Version, header, request};
 use hyper::body::Incoming;
 use sluice_integrate::{FaultKind as Failed, Guard, RequestBody, Upstreams};
 use tracing::error;
@@ -103,7 +103,11 @@ impl Gateway {
         receiving: Option<Guard>,
     ) -> Response<AnswerBody> {
         let (parts, body) = request.into_parts();
-        self.answer(parts, RequestBody::stream(body, BODY_BYTES_MAX, receiving), connection).await
+        let body = match parts.version {
+            Version::HTTP_2 => RequestBody::multiplexed(body, BODY_BYTES_MAX, receiving),
+            _ => RequestBody::stream(body, BODY_BYTES_MAX, receiving),
+        };
+        self.answer(parts, body, connection).await
     }
 
     /// Answers one request whose body is already one that integrations take.
@@ -118,7 +122,6 @@ impl Gateway {
         let client = self.core.settings.trusted_proxies.client(connection.peer, &parts.headers);
         let mut exchange = Exchange::new(self.core.ids.draw(), Instant::now(), client, Rc::clone(&self.core));
         let received = Received::read(parts, body, connection, view.as_deref());
-        let malformed = matches!(&received, Err(fault) if fault.kind == FaultKind::MalformedRequest);
         let outcome = match received {
             Ok(received) => {
                 let journey = AssertUnwindSafe(self.journey.run(received, &mut exchange));
@@ -126,10 +129,11 @@ impl Gateway {
             }
             Err(fault) => Err(fault.into()),
         };
+        let in_doubt = matches!(&outcome, Err(Halt::Fault(fault)) if leaves_in_doubt(fault.kind));
         let mut reply = reply_of(outcome, &exchange, view.as_deref());
         conform(&mut reply, &asked);
-        if malformed {
-            // Where the next request begins may be in doubt (RFC 9112, section 11.2). HTTP/2's engine leaves it out.
+        if in_doubt {
+            // RFC 9112, section 9.6: who will close says so. HTTP/2's engine leaves it out.
             reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         identify(&mut reply, &exchange, &self.core.ids);
@@ -163,6 +167,11 @@ impl Gateway {
         error!("a request met a defect of this program; the panic was written to standard error");
         Fault::new(FaultKind::Internal, "panic")
     }
+}
+
+/// Whether where the next request begins is in doubt (RFC 9112, section 11.2), or lies behind what nobody will read.
+fn leaves_in_doubt(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::MalformedRequest | FaultKind::RequestTooLarge)
 }
 
 fn reply_of(outcome: Result<Reply, Halt>, exchange: &Exchange, view: Option<&View>) -> Reply {

@@ -97,12 +97,36 @@ async fn a_client_that_sends_everything_before_it_reads_finds_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_http2_stream_is_reset_without_error_behind_its_early_answer() {
+async fn an_http2_request_that_is_sent_to_its_end_is_not_reset_behind_its_early_answer() {
     let plain = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
     let declined = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+    let forbidden = r#"{"message":"Forbidden"}"#;
     for (answer, path, expected) in
-        [(plain, "/dev/x", "hi"), (declined, "/dev/x", "hi"), (plain, "/elsewhere", r#"{"message":"Forbidden"}"#)]
+        [(plain, "/dev/x", "hi"), (declined, "/dev/x", "hi"), (plain, "/elsewhere", forbidden)]
     {
+        let node = node(settings(), hasty(answer, Then::Closes)).await;
+        let address = node.http();
+        blocking(move || {
+            let mut wire = frames::Wire::connect(address);
+            wire.begin_post("pets.execute-api.localhost", path);
+            assert_eq!(wire.answer(), (1, expected.into()), "{path}");
+            assert!(!wire.is_reset(), "{path}: a client that has read its answer's end may still be sending");
+            wire.end_post(3);
+            assert!(!wire.is_reset(), "{path}: there is nothing left to reset");
+        })
+        .await;
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http2_stream_whose_client_stays_silent_is_reset_without_error_behind_its_early_answer() {
+    let plain = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    let declined = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
+    let cases =
+        [(plain, "/dev/x", "hi"), (declined, "/dev/x", "hi"), (plain, "/elsewhere", r#"{"message":"Forbidden"}"#)];
+    // At once: each waits out the silence.
+    let checks = cases.map(|(answer, path, expected)| async move {
         let node = node(settings(), hasty(answer, Then::Closes)).await;
         let address = node.http();
         blocking(move || {
@@ -127,5 +151,6 @@ async fn an_http2_stream_is_reset_without_error_behind_its_early_answer() {
         })
         .await;
         node.shutdown().await;
-    }
+    });
+    futures_util::future::join_all(checks).await;
 }

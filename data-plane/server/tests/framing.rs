@@ -129,8 +129,32 @@ async fn a_request_whose_framing_is_not_valid_is_refused_and_its_connection_ends
             .chain(HEADS.into_iter().map(|head| head.to_owned() + SMUGGLED));
         for request in requests {
             let mut client = Client::connect(address);
-            assert_eq!(client.request(&request).status, 400, "{request:?}");
+            let answer = client.request(&request);
+            assert_eq!(answer.status, 400, "{request:?}");
+            assert_eq!(field(&answer.head, "connection").as_deref(), Some("close"), "{request:?}: RFC 9112, 9.6");
             assert!(client.is_closed(), "{request:?}");
+        }
+    })
+    .await;
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_refused_and_its_connection_ends() {
+    let backend = Backend::start();
+    let node = node(settings(), backend.address).await;
+    let address = node.http();
+    blocking(move || {
+        let chunk = format!("100000\r\n{}\r\n", "x".repeat(0x10_0000));
+        for (what, request) in [
+            ("announced", post("Content-Length: 20000000", "")),
+            ("found", post("Transfer-Encoding: chunked", &chunk.repeat(11))),
+        ] {
+            let mut client = Client::connect(address);
+            let answer = client.request(&request);
+            assert_eq!((answer.status, &*answer.body), (413, r#"{"message":"Request Too Long"}"#), "{what}");
+            assert_eq!(field(&answer.head, "connection").as_deref(), Some("close"), "{what}: RFC 9112, 9.6");
+            assert!(client.is_closed(), "{what}");
         }
     })
     .await;

@@ -9,6 +9,7 @@ pub(crate) const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -66,6 +67,27 @@ impl Wire {
     pub(crate) fn begin_post(&mut self, authority: &str, path: &str) {
         self.send(HEADERS, END_HEADERS, 1, &block(POST, authority, path));
         self.send(DATA, 0, 1, b"four");
+    }
+
+    /// Sends the rest of that body, `frames` of 16 KiB, the last of which ends it; three fit in a window of 65,535 bytes, which
+    /// holds until settings are acknowledged (RFC 9113, section 6.5.3).
+    pub(crate) fn end_post(&mut self, frames: usize) {
+        for frame in 1..=frames {
+            self.send(DATA, if frame == frames { END_STREAM } else { 0 }, 1, &[b'x'; 16 * 1024]);
+        }
+    }
+
+    /// Whether stream 1 is reset before the other side answers a ping, and so has seen all that was sent before.
+    pub(crate) fn is_reset(&mut self) -> bool {
+        self.send(PING, 0, 0, b"are you?");
+        loop {
+            let frame = self.next();
+            match frame.kind {
+                RST_STREAM => return true,
+                PING => return false,
+                _ => {}
+            }
+        }
     }
 
     /// Sends a GET on stream 1.
