@@ -82,8 +82,11 @@ pub(crate) fn server_config(
     let mut config = builder
         .with_single_cert(certificates(certificate, "the node's certificate")?, private_key(key)?)
         .map_err(|error| IdentityFailure::certificate("the node's certificate and key", error))?;
-    config.alpn_protocols =
-        if door == Door::Http { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"h2".to_vec()] };
+    config.alpn_protocols = match door {
+        // What is served there: a client that is told of HTTP/2 would speak it.
+        Door::Http => vec![b"http/1.1".to_vec()],
+        Door::Admin | Door::Peer => vec![b"h2".to_vec()],
+    };
     Ok(Arc::new(config))
 }
 

@@ -254,6 +254,24 @@ async fn on_plaintext_the_stated_cluster_is_checked_and_the_role_believed() {
 }
 
 #[tokio::test]
+async fn each_door_agrees_to_the_protocol_that_is_served_there() {
+    let cluster = Certified::new("c1");
+    let identity = cluster.node(NodeRole::Control, "n1");
+    let (h2, http1) = (&b"h2"[..], &b"http/1.1"[..]);
+    for (door, agreed) in [(Door::Http, http1), (Door::Admin, h2)] {
+        let listener = Listener::bind("127.0.0.1:0", door, &identity, Plaintext::LoopbackOnly).await.unwrap();
+        let address = listener.local_address();
+        let _incoming = listener.incoming();
+        let mut client = (*crate::tls::client_config(cluster.authority.ca_pem(), None).unwrap()).clone();
+        client.alpn_protocols = vec![h2.to_vec(), http1.to_vec()];
+        let name = crate::tls::server_name(NodeRole::Control, "c1").unwrap();
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, socket).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(agreed), "{door:?}");
+    }
+}
+
+#[tokio::test]
 async fn plaintext_does_not_leave_loopback() {
     let identity = Identity::plaintext("c1", NodeRole::Control, "n1");
     for address in ["0.0.0.0:0", "[::]:0"] {
