@@ -17,6 +17,7 @@ use sluice_proto::raft::Node;
 use sluice_telemetry::Metrics;
 use tracing::{info, warn};
 
+use crate::folder_lock::{FolderFailure, FolderLock};
 use crate::settings::Settings;
 
 /// How long a joining node goes on while no control node answers.
@@ -47,6 +48,9 @@ pub enum ConfigurationFailure {
         /// Why.
         source: io::Error,
     },
+    /// The folder is another node's, or cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderFailure),
     /// Following cannot start.
     #[error(transparent)]
     Follow(#[from] FollowFailure),
@@ -57,6 +61,8 @@ pub enum ConfigurationFailure {
 pub(crate) struct Configuration {
     source: Source,
     follower: Option<Follower>,
+    /// Let go of behind the last write.
+    _lock: Option<FolderLock>,
 }
 
 /// A source that can be shown in logs.
@@ -86,7 +92,7 @@ impl SnapshotSource for Followed {
 impl Configuration {
     /// What someone else holds.
     pub(crate) fn fixed(source: Arc<dyn SnapshotSource>) -> Self {
-        Self { source: Source(source), follower: None }
+        Self { source: Source(source), follower: None, _lock: None }
     }
 
     /// What the cluster says; joins it first where the node has no identity yet.
@@ -96,7 +102,13 @@ impl Configuration {
         metrics: &Metrics,
     ) -> Result<Self, ConfigurationFailure> {
         let address = settings.advertise.clone().unwrap_or_else(|| http.to_string());
-        let identity = match Identity::of_folder(&settings.data_dir, NodeRole::Data)? {
+        let of_folder = || Identity::of_folder(&settings.data_dir, NodeRole::Data);
+        // Nothing is written where no node can live.
+        if of_folder()?.is_none() && settings.follow.is_empty() && settings.join.is_empty() {
+            return Err(ConfigurationFailure::NoCluster { folder: settings.data_dir.clone() });
+        }
+        let lock = FolderLock::take(&settings.data_dir)?;
+        let identity = match of_folder()? {
             Some(identity) => identity,
             None => become_node(settings, &address).await?,
         };
@@ -111,7 +123,7 @@ impl Configuration {
         };
         info!(node_id = %follow.node_id, cluster_id = %follow.cluster_id, "configuration is followed");
         let follower = Follower::start(follow, dialer, metrics)?;
-        Ok(Self { source: Source(Arc::new(Followed(follower.cell()))), follower: Some(follower) })
+        Ok(Self { source: Source(Arc::new(Followed(follower.cell()))), follower: Some(follower), _lock: Some(lock) })
     }
 
     /// What traffic cores read.
@@ -131,9 +143,6 @@ impl Configuration {
 async fn become_node(settings: &Settings, address: &str) -> Result<Identity, ConfigurationFailure> {
     let folder = settings.data_dir.as_path();
     let control = if settings.join.is_empty() { &settings.follow } else { &settings.join };
-    if control.is_empty() {
-        return Err(ConfigurationFailure::NoCluster { folder: folder.to_owned() });
-    }
     let token = match &settings.join_token_file {
         Some(path) => Some(JoinToken::parse(read_secret(path)?.expose())?),
         None => None,
@@ -208,6 +217,23 @@ mod tests {
         let refused = Configuration::follow(&settings, http, &Metrics::new()).await.unwrap_err().to_string();
         assert!(refused.contains("holds a control node") && refused.contains("--data-dir"), "{refused}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is written");
+    }
+
+    #[tokio::test]
+    async fn a_folder_in_which_a_node_runs_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        Identity::plaintext("c1", NodeRole::Data, "d1").save(folder.path()).unwrap();
+        let follow = vec!["http://127.0.0.1:1".to_owned()];
+        let settings = Settings { data_dir: folder.path().to_owned(), follow, ..Settings::default() };
+        let start = async || {
+            let http = "127.0.0.1:8080".parse().unwrap();
+            Configuration::follow(&settings, http, &Metrics::new()).await
+        };
+        let first = start().await.unwrap();
+        let refused = start().await.unwrap_err().to_string();
+        assert!(refused.contains(&folder.path().display().to_string()), "{refused}");
+        first.stop().await;
+        start().await.unwrap().stop().await;
     }
 
     #[test]

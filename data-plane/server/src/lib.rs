@@ -8,6 +8,7 @@ mod bounds;
 mod configuration;
 mod connection;
 mod exposition;
+mod folder_lock;
 mod listener;
 mod node;
 mod operations;
@@ -16,6 +17,7 @@ mod traffic;
 mod watch;
 
 pub use configuration::ConfigurationFailure;
+pub use folder_lock::FolderFailure;
 pub use listener::ListenFailure;
 pub use node::{DataNode, StartFailure};
 pub use settings::{PathAddresses, Settings};
