@@ -13,7 +13,7 @@ use std::{
 };
 
 use prost::Message;
-use sluice_identity::{ClusterKey, Sealer};
+use sluice_identity::{ClusterKey, IdentityFailure, Sealer};
 use sluice_model::{Revision, StateDigest};
 use sluice_proto::sync::{
     Delta, FromControl, Row, SnapshotEnd, SnapshotRows, SnapshotStart, Welcome, from_control::Kind,
@@ -73,10 +73,20 @@ pub(crate) struct BaseCopy {
 }
 
 impl LastGood {
-    /// Makes the folder and its key, if they are missing.
+    /// Makes the folder and its key, if they are missing. A key that is damaged is replaced: what it sealed is lost, and
+    /// the node starts without its copy.
     pub(crate) fn open(folder: &Path) -> Result<Self, FollowFailure> {
         fs::create_dir_all(folder).map_err(FollowFailure::file("make", folder))?;
-        let key = ClusterKey::load_or_make(&folder.join(KEY_FILE))?;
+        let path = folder.join(KEY_FILE);
+        let key = match ClusterKey::load_or_make(&path) {
+            Err(failure) if is_damage(&failure) => {
+                warn!(path = %path.display(), error = %failure, "key of the last-good copy is damaged and made anew; the copy is not served");
+                let key = ClusterKey::generate()?;
+                key.save(&path)?;
+                key
+            }
+            loaded => loaded?,
+        };
         Ok(Self { folder: folder.to_owned(), sealer: Sealer::new(&key) })
     }
 
@@ -235,6 +245,16 @@ impl LastGood {
             file.sync_all()?;
         }
         Ok(())
+    }
+}
+
+/// Whether the file was read and is no key.
+fn is_damage(failure: &IdentityFailure) -> bool {
+    match failure {
+        IdentityFailure::Sealed { .. } => true,
+        // It is not even text.
+        IdentityFailure::File { source, .. } => source.kind() == io::ErrorKind::InvalidData,
+        _ => false,
     }
 }
 

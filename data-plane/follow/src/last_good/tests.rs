@@ -166,3 +166,18 @@ fn the_lookup_key_is_sealed_and_the_files_are_their_owners_only() {
     fs::remove_file(folder.path().join(KEY_FILE)).unwrap();
     assert!(LastGood::open(folder.path()).unwrap().load(CLUSTER).is_none(), "without its key the copy is not served");
 }
+
+#[test]
+fn a_damaged_key_costs_the_copy_and_nothing_else() {
+    for damaged in [&b""[..], b"1", b"1:AAAA", b"\xff\xfe\0", b"\0\0\0\0"] {
+        let (folder, copy) = opened();
+        copy.write_base(&base(5, 1)).unwrap();
+        append(&copy, &delta(5, 6, 1));
+        fs::write(folder.path().join(KEY_FILE), damaged).unwrap();
+        let copy = LastGood::open(folder.path()).unwrap();
+        assert!(copy.load(CLUSTER).is_none(), "{damaged:?}: nothing opens what the lost key sealed");
+        copy.write_base(&base(7, 1)).unwrap();
+        let again = LastGood::open(folder.path()).unwrap();
+        assert_eq!(number(again.load(CLUSTER)), Some(7), "{damaged:?}: the new key is kept");
+    }
+}
