@@ -10,7 +10,7 @@ use std::{
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber,
 };
 
 use crate::{
@@ -57,6 +57,8 @@ pub struct SignedCertificate {
     pub pem: String,
     /// Hex of its serial number.
     pub serial: String,
+    /// Of the public key that it certifies.
+    pub key_hash: [u8; 32],
 }
 
 impl Authority {
@@ -114,9 +116,10 @@ impl Authority {
         let serial = serial_number()?;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         request.params = params;
+        let key_hash = *blake3::hash(request.public_key.der_bytes()).as_bytes();
         let signed = request.signed_by(&self.issuer).map_err(failure("the certificate request"))?;
         let serial = serial.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(SignedCertificate { pem: signed.pem(), serial })
+        Ok(SignedCertificate { pem: signed.pem(), serial, key_hash })
     }
 }
 
@@ -192,6 +195,9 @@ mod tests {
         assert_eq!(signed.serial.len(), 32);
         assert_eq!(signed.serial, crate::tls::serial_of(&signed.pem).unwrap());
         assert!(signed.pem.contains("BEGIN CERTIFICATE"));
+        assert_eq!(opened.sign(&request, &names).unwrap().key_hash, signed.key_hash, "the same key again");
+        let (_, other) = certificate_request().unwrap();
+        assert_ne!(opened.sign(&other, &names).unwrap().key_hash, signed.key_hash);
     }
 
     #[test]

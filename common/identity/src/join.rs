@@ -233,7 +233,8 @@ fn is_silence(code: Code) -> bool {
     matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled | Code::Aborted)
 }
 
-/// Whether a status says that this very request will never be taken: its token, its id or what it says is no good.
+/// Whether a status says that this very request will never be taken, and has not made a node: its token, its id or what it
+/// says is no good. One that has made a node is answered, however late it is asked again.
 fn is_final(code: Code) -> bool {
     matches!(
         code,

@@ -5,10 +5,13 @@
 //! that knows only the old one: it tells any other control node, and these follow. Absent: what ages, and when
 //! (`sluice-state`); all control nodes moved at once, of which none finds another.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use sluice_proto::raft::{Command, Node, ProposeRequest, PutNode, Stamp, Trim, command};
-use sluice_raft::{MemberStatus, Raft};
+use sluice_raft::Raft;
 use sluice_rpc::raft::peer_client::PeerClient;
 use tonic::Status;
 use tracing::{debug, warn};
@@ -54,7 +57,7 @@ enum Announced {
 async fn announce(raft: &Raft, this: &Node) -> Announced {
     let kept = raft.view().nodes().into_iter().find(|node| node.id == this.id);
     let row = match kept {
-        Some(kept) => Node { joined_ms: kept.joined_ms, ..this.clone() },
+        Some(kept) => Node { joined_ms: kept.joined_ms, joined_by: kept.joined_by, ..this.clone() },
         None => this.clone(),
     };
     if raft.view().nodes().contains(&row) {
@@ -66,16 +69,21 @@ async fn announce(raft: &Raft, this: &Node) -> Announced {
 
 /// Gives Raft the addresses that control nodes say they have.
 async fn move_members(raft: &Raft) {
-    let members = raft.members();
-    for node in raft.view().nodes() {
-        let is_moved = |member: &MemberStatus| member.raft_id == node.raft_id && member.address != node.peer_address;
-        if node.peer_address.is_empty() || !members.iter().any(is_moved) {
-            continue;
-        }
+    let members = raft.members().into_iter().map(|member| (member.raft_id, member.address)).collect();
+    let nodes = raft.view().nodes();
+    for node in moved(&members, &nodes) {
         if let Err(failure) = raft.set_address(node.raft_id, &node.peer_address).await {
             warn!(%failure, moved = node.id, address = node.peer_address, "raft member not followed to its address yet");
         }
     }
+}
+
+/// The control nodes that say another address than their member, by number, has. A data node's row has no number of Raft's, whatever
+/// it says.
+fn moved<'a>(members: &BTreeMap<u64, String>, nodes: &'a [Node]) -> Vec<&'a Node> {
+    let is_control = |node: &&Node| node.role == "control" && node.raft_id != 0 && !node.peer_address.is_empty();
+    let is_moved = |node: &&Node| members.get(&node.raft_id).is_some_and(|address| *address != node.peer_address);
+    nodes.iter().filter(is_control).filter(is_moved).collect()
 }
 
 async fn trim(raft: &Raft, this: &Node) {
@@ -123,4 +131,31 @@ async fn propose_at(raft: &Raft, other: u64, command: &Command) -> Result<bool, 
     request.set_timeout(PROPOSE_TIMEOUT);
     let reply = PeerClient::new(channel).propose(request).await?.into_inner();
     Ok(!reply.not_leader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_control_nodes_move_members() {
+        let node = |id: &str, role: &str, raft_id: u64, peer_address: &str| Node {
+            id: id.to_owned(),
+            role: role.to_owned(),
+            raft_id,
+            peer_address: peer_address.to_owned(),
+            ..Node::default()
+        };
+        let members = [(0, "a:1"), (1, "a:1"), (2, "b:1"), (3, "c:1")];
+        let members = members.map(|(raft_id, address)| (raft_id, address.to_owned())).into();
+        let nodes = [
+            node("moved", "control", 1, "a:2"),
+            node("stays", "control", 2, "b:1"),
+            node("silent", "control", 3, ""),
+            node("data", "data", 3, "d:1"),
+            node("numberless", "control", 0, "e:1"),
+        ];
+        let moved: Vec<&str> = moved(&members, &nodes).into_iter().map(|node| node.id.as_str()).collect();
+        assert_eq!(moved, ["moved"]);
+    }
 }

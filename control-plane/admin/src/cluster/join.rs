@@ -1,8 +1,9 @@
 //! `Cluster.Join`: a join token's secret for a place in the cluster.
 //!
-//! Promise: a token admits one node; asking again with the same request id gives the same node its answer again, with
-//! a new certificate for the same key. Absent: promotion of a control node, which Raft does when it has caught up.
+//! Promise: a token admits one node; asking again with the same request id, token and key gives the same node its answer
+//! again, at any later time, with a new certificate for the same key. Absent: promotion of a control node, which Raft does when it has caught up.
 
+use bytes::Bytes;
 use sluice_identity::{Authority, NodeNames, NodeRole, admit, token_hash};
 use sluice_proto::{
     admin::{JoinReply, JoinRequest},
@@ -42,27 +43,23 @@ pub(super) async fn join<R: Replica>(
     })?;
     barrier(&admin.replica, call.deadline).await?;
     let cluster = admin.replica.view().cluster().unwrap_or_default();
-    for attempt in 0..RAFT_ID_TRIES {
-        let attempted = crate::commit::derived_id(&request.id, b"join", u64::from(attempt));
+    for _ in 0..RAFT_ID_TRIES {
         let mut node = new_node(admin, &wanted, role, &request.id);
+        let certificate = certificate(admin, &cluster, &message, role, &mut node)?;
         let time_ms = {
             let view = admin.replica.view();
-            let time_ms = now_ms(view.stamp());
-            // A node that was admitted by this request has used the token up: apply says so by replaying.
-            if !view.nodes().iter().any(|known| known.id == node.id) {
-                let tokens = view.join_tokens();
-                let kept = tokens.iter().find(|token| token.id == message.token_id);
-                admit(kept, &message.token_secret, role, time_ms)
-                    .map_err(|refused| Refused::new(Reason::Expired, refused.to_string()))?;
+            if let Some(known) = known(&view.nodes(), &node.id) {
+                return again(admin, call, cluster, known, &node, certificate).await;
             }
+            let time_ms = now_ms(view.stamp());
+            let tokens = view.join_tokens();
+            let kept = tokens.iter().find(|token| token.id == message.token_id);
+            admit(kept, &message.token_secret, role, time_ms)
+                .map_err(|refused| Refused::new(Reason::Expired, refused.to_string()))?;
             time_ms
         };
-        let certificate = certificate(admin, &cluster, &message, role, &mut node)?;
-        let stamp = Stamp {
-            actor: call.actor.clone(),
-            time_ms,
-            request: Some(sluice_proto::raft::RequestId { id: attempted.into(), hash: request.hash.clone() }),
-        };
+        // Without a request id, which is forgotten: the node's row is what says that this was done.
+        let stamp = Stamp { actor: call.actor.clone(), time_ms, request: None };
         let command = UseJoinToken {
             stamp: Some(stamp),
             id: message.token_id.clone(),
@@ -74,10 +71,32 @@ pub(super) async fn join<R: Replica>(
             Ok(_) => return welcome(admin, call, cluster, node, certificate).await,
             // Another control node joined at the same moment and took the Raft id.
             Err(refused) if refused.reason == Reason::Conflict => {}
+            // The same request, sent at the same moment to another node, has used the token up.
+            Err(_) if known(&admin.replica.view().nodes(), &node.id).is_some() => {}
             Err(refused) => return Err(refused),
         }
     }
     Err(Refused::new(Reason::Unavailable, "other nodes kept joining at the same moment; try again"))
+}
+
+fn known(nodes: &[Node], id: &str) -> Option<Node> {
+    nodes.iter().find(|known| known.id == id).cloned()
+}
+
+/// Answers a node that was admitted and asks again, however much later: nothing is proposed. `asked` is who asks.
+async fn again<R: Replica>(
+    admin: &Admin<R>,
+    call: &Call,
+    cluster: ClusterRow,
+    known: Node,
+    asked: &Node,
+    certificate_pem: String,
+) -> Result<JoinReply, Refused> {
+    if known.joined_by.is_empty() || known.joined_by != asked.joined_by || known.role != asked.role {
+        let message = "expected the token and the key with which this request was sent before, found others";
+        return Err(Refused::new(Reason::RequestReused, message));
+    }
+    welcome(admin, call, cluster, known, certificate_pem).await
 }
 
 /// The node as it is admitted: the one that an earlier execution made, or a new one.
@@ -98,7 +117,7 @@ fn new_node<R: Replica>(admin: &Admin<R>, wanted: &Node, role: NodeRole, request
     Node { id, raft_id, joined_ms: now_ms(view.stamp()), ..wanted.clone() }
 }
 
-/// Signs the node's request, and notes the serial; nothing in a cluster without certificates.
+/// Signs the node's request, and notes the serial and by what it joins; no certificate in a cluster without them.
 fn certificate<R: Replica>(
     admin: &Admin<R>,
     cluster: &ClusterRow,
@@ -107,6 +126,7 @@ fn certificate<R: Replica>(
     node: &mut Node,
 ) -> Result<String, Refused> {
     if cluster.plaintext {
+        node.joined_by = joined_by(&message.token_secret, &[]);
         return Ok(String::new());
     }
     let failed = |failure: sluice_identity::IdentityFailure| Refused::invalid("csrPem", failure.to_string(), "");
@@ -121,7 +141,15 @@ fn certificate<R: Replica>(
     let names = NodeNames { role, node_id: &node.id, hosts: &hosts };
     let signed = authority.sign(&message.csr_pem, &names).map_err(failed)?;
     node.certificate_serial = signed.serial;
+    node.joined_by = joined_by(&message.token_secret, &signed.key_hash);
     Ok(signed.pem)
+}
+
+/// What only the node that joins can show again: a control node's answer holds the cluster key.
+fn joined_by(token_secret: &str, key_hash: &[u8]) -> Bytes {
+    let mut hasher = blake3::Hasher::new_derive_key("sluice node joined by v1");
+    hasher.update(token_hash(token_secret).as_bytes()).update(key_hash);
+    Bytes::copy_from_slice(hasher.finalize().as_bytes())
 }
 
 fn host_of(address: &str) -> &str {
@@ -158,4 +186,84 @@ async fn welcome<R: Replica>(
         cluster_key,
         control_addresses: control_addresses.collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_identity::JoinToken;
+    use sluice_proto::{
+        admin::CreateTokenRequest,
+        raft::{Trim, command::Kind},
+    };
+    use tonic::Request;
+
+    use super::*;
+    use crate::{call::new_request_id, cluster::token, testing::MemoryReplica, testing::founded};
+
+    async fn asked(admin: &Admin<MemoryReplica>, role: &str) -> JoinRequest {
+        // Older than that of the token, which is forgotten first.
+        let request_id = new_request_id();
+        let message = CreateTokenRequest { role: role.into(), ..CreateTokenRequest::default() };
+        let reply = token::create(admin, &Call::of(&Request::new(())), message).await.unwrap();
+        let token = JoinToken::parse(&reply.token).unwrap();
+        JoinRequest {
+            request_id,
+            token_id: token.id.clone(),
+            token_secret: token.secret.expose().clone(),
+            csr_pem: String::new(),
+            node: Some(Node { role: role.into(), peer_address: "h:7101".into(), ..Node::default() }),
+        }
+    }
+
+    async fn join(admin: &Admin<MemoryReplica>, message: &JoinRequest) -> Result<JoinReply, Refused> {
+        super::join(admin, &Call::of(&Request::new(())), message.clone()).await
+    }
+
+    /// All request ids that are known now are forgotten.
+    fn much_later(admin: &Admin<MemoryReplica>) {
+        let stamp =
+            Stamp { actor: "local".into(), time_ms: now_ms(admin.replica.view().stamp()) + 660_000, request: None };
+        admin.replica.apply(&Command { kind: Some(Kind::Trim(Trim { stamp: Some(stamp) })) });
+    }
+
+    #[tokio::test]
+    async fn a_node_that_asks_again_much_later_gets_its_answer_and_leaves_no_ghost() {
+        for role in ["control", "data"] {
+            let admin = founded();
+            let message = asked(&admin, role).await;
+            let first = join(&admin, &message).await.unwrap();
+            much_later(&admin);
+            let index = admin.replica.log_index();
+            // It may have moved meanwhile, which it announces when it has begun.
+            let mut moved = message.clone();
+            moved.node.as_mut().unwrap().peer_address = "other:7101".into();
+            for again in [&message, &moved] {
+                assert_eq!(join(&admin, again).await.unwrap(), first, "{role}");
+            }
+            assert_eq!((admin.replica.view().nodes().len(), admin.replica.log_index()), (1, index), "{role}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_made_long_ago_and_never_arrived_is_still_good() {
+        let admin = founded();
+        let early = asked(&admin, "data").await;
+        much_later(&admin);
+        join(&admin, &early).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_has_another_secret_is_not_the_node_that_joined() {
+        let admin = founded();
+        let message = asked(&admin, "control").await;
+        join(&admin, &message).await.unwrap();
+        let guessed = JoinRequest { token_secret: "guessed".into(), ..message.clone() };
+        let other = JoinRequest { request_id: message.request_id.clone(), ..asked(&admin, "control").await };
+        let mut role = message;
+        role.node.as_mut().unwrap().role = "data".into();
+        for wrong in [guessed, other, role] {
+            assert_eq!(join(&admin, &wrong).await.unwrap_err().reason, Reason::RequestReused);
+        }
+        assert_eq!(admin.replica.view().nodes().len(), 1);
+    }
 }
