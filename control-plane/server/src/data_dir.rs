@@ -5,6 +5,7 @@
 //! cluster.key     the key that seals; 0600
 //! operator.token  the first operator's token, where the cluster was founded; 0600
 //! founding        the first command, until it is committed; 0600
+//! member          whose promises `raft/` holds, once it holds any: made and checked by `sluice-raft`
 //! raft/           log, state and snapshots
 //! ```
 //! Promise: the identity is written last, so that a folder either holds a whole node or none.

@@ -1,6 +1,6 @@
 //! The program `sluice-control`: one control-plane node.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use sluice_control::{ControlNode, Settings};
@@ -15,7 +15,8 @@ fn main() -> ExitCode {
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {}", sluice_settings::whole(failure.as_ref()));
+            // It may go to the disk that is full: `eprintln!` would panic, and with another status.
+            let _ = writeln!(std::io::stderr(), "error: {}", sluice_settings::whole(failure.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,10 @@
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use sluice_e2e::{backend::Backend, cli::Cli, dev::Dev, http::get, node::DataNode, process::signal, wait::eventually};
+use sluice_e2e::{
+    backend::Backend, cli::Cli, cluster::Cluster, dev::Dev, http::get, node::DataNode, process::signal,
+    wait::eventually,
+};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,6 +58,30 @@ async fn a_data_node_restarts_from_its_last_good_copy_with_no_control_node_runni
     })
     .await;
     assert_eq!(alone.process.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_node_that_lost_its_raft_log_refuses_to_start_and_the_leader_leads_on() {
+    let mut cluster = Cluster::start(3, &[]).await;
+    let leader = cluster.leader().await;
+    let key = cluster.cli().json(&["key", "create", "before"]);
+    let forgetful = (leader + 1) % 3;
+    cluster.kill(forgetful);
+    std::fs::remove_dir_all(cluster.data_dir(forgetful).join("raft")).unwrap();
+    for _ in 0..2 {
+        cluster.restart(forgetful);
+        let mut ended = || cluster.ended(forgetful).ok_or("it runs");
+        let status = eventually("the node without its log has refused", || std::future::ready(ended())).await;
+        assert_eq!(status.code(), Some(1), "{status}");
+    }
+    let log = std::fs::read_to_string(cluster.folder(&format!("control-{}.log", forgetful + 1))).unwrap();
+    let said = log.lines().rev().find(|line| line.starts_with("error: ")).unwrap_or_default();
+    assert!(said.contains("the raft log of this node is gone") && said.contains("token create"), "{said}");
+    cluster.kill(forgetful);
+
+    drop(cluster.cli().json(&["key", "create", "after"]));
+    assert_eq!(cluster.leader().await, leader);
+    drop(cluster.cli().json(&["key", "get", key["id"].as_str().unwrap()]));
 }
 
 /// Imports and deploys `GET /hello`, and returns the API's id.
