@@ -2,6 +2,8 @@
 
 mod cluster;
 mod cost;
+mod golden;
+mod golden_log;
 mod invariants;
 mod properties;
 mod rules;
