@@ -14,7 +14,7 @@ use sluice_rpc::admin::apis_client::ApisClient;
 use tonic::{Status, Streaming};
 
 use crate::{
-    args::{Consent, Page},
+    args::{Consent, Page, stage_name},
     counted::counted,
     deploy::deploy_and_tell,
     failure::{Failure, diagnostic_json},
@@ -86,7 +86,7 @@ Examples:
         /// Id or name
         api: String,
         /// Stage
-        #[arg(long, value_name = "STAGE")]
+        #[arg(long, value_parser = stage_name, value_name = "STAGE")]
         stage: String,
         /// Description of the deployment
         #[arg(long, value_name = "TEXT")]

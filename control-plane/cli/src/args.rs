@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, Args, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
+use sluice_model::ids::{NotAStageName, StageName};
 
 use crate::{
     api, cluster, completion, configuration, context, deployment, dev, duration, echo, freshness::Freshness, key, node,
@@ -124,6 +125,11 @@ pub(crate) enum Command {
     Completion(completion::Completion),
 }
 
+/// The name of a stage, as the model takes it: none at all would mean no stage to what is sent.
+pub(crate) fn stage_name(text: &str) -> Result<String, NotAStageName> {
+    StageName::parse(text).map(|name| name.as_str().to_owned())
+}
+
 /// Which page of a list.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Page {
@@ -223,6 +229,12 @@ mod tests {
             "sluice api export pets",
             "sluice api import pets.yaml --mode merge",
             "sluice api deploy pets",
+            "sluice api deploy pets --stage ''",
+            "sluice api deploy pets --stage a/b",
+            "sluice stage get pets ''",
+            "sluice stage delete pets ''",
+            "sluice plan attach gold pets ''",
+            "sluice dev --import pets.yaml --stage ''",
             "sluice api list --page-size 501",
             "sluice api delete pets --stale",
             "sluice api list --all --next-token x",

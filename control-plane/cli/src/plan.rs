@@ -9,7 +9,7 @@ use sluice_proto::{
 
 use crate::{
     api::API,
-    args::{Consent, Page},
+    args::{Consent, Page, stage_name},
     assignment::{add, remove, replace},
     document::stored_json,
     failure::Failure,
@@ -55,6 +55,7 @@ pub(crate) struct PlanStage {
     /// Id or name of the API
     api: String,
     /// Name of the stage
+    #[arg(value_parser = stage_name)]
     stage: String,
 }
 

@@ -13,15 +13,19 @@ use crate::{
 
 const PLAN_KEY: Noun = Noun { kind: Kind::UsagePlanKey, word: "membership", id_chars: None, columns: &[], absent: &[] };
 
-/// Puts a key in a plan.
+/// Puts a key in a plan; one that is there stays there, as a stage does that is attached again.
 pub(crate) async fn add(session: &Session, plan: &str, key: &str) -> Result<(), Failure> {
     let (plan_id, key_id) = ids(session, plan, key).await?;
-    let member = UsagePlanKey { plan_id, key_id, ..UsagePlanKey::default() };
-    let reply = PLAN_KEY.put_new(session, document::Kind::UsagePlanKey(member)).await;
-    let reply = reply.map_err(|failure| match failure.message.ends_with("already exists") {
-        true => Failure { message: format!("key {key} is in plan {plan} already"), ..failure },
-        false => failure,
-    })?;
+    let member = UsagePlanKey { plan_id: plan_id.clone(), key_id: key_id.clone(), ..UsagePlanKey::default() };
+    let reply = match PLAN_KEY.put_new(session, document::Kind::UsagePlanKey(member)).await {
+        Ok(reply) => reply,
+        Err(failure) if failure.code == "conflict" && failure.message.ends_with("already exists") => {
+            let value = json!({"planId": plan_id, "keyId": key_id});
+            session.output.either(&value, &format!("key {key} is in plan {plan} already: nothing to do"));
+            return Ok(());
+        }
+        Err(failure) => return Err(failure),
+    };
     let what = format!("key {key} to plan {plan}");
     let document = reply.results.first().map(stored_json).unwrap_or_default();
     session.output.changed(Changed { verb: "added", what, document, revision: reply.revision });

@@ -9,7 +9,7 @@ use sluice_proto::{
 
 use crate::{
     api::API,
-    args::{Consent, Page},
+    args::{Consent, Page, stage_name},
     assignment::{self, Assignment},
     deploy::deploy_and_tell,
     document::stored_json,
@@ -50,6 +50,7 @@ pub(crate) enum Command {
         /// Id or name of the API
         api: String,
         /// Name of the stage
+        #[arg(value_parser = stage_name)]
         stage: String,
         #[command(flatten)]
         freshness: Freshness,
@@ -66,6 +67,7 @@ Examples:
         /// Id or name of the API
         api: String,
         /// Name of the stage
+        #[arg(value_parser = stage_name)]
         stage: String,
         /// PATH=VALUE to set, PATH- to remove
         #[arg(required = true, value_parser = assignment::parse, value_name = "PATH=VALUE|PATH-")]
@@ -80,6 +82,7 @@ Examples:
         /// Id or name of the API
         api: String,
         /// Name of the stage
+        #[arg(value_parser = stage_name)]
         stage: String,
         /// Deployment to go to [default: the one before]
         #[arg(long, value_name = "DEPLOYMENT")]
@@ -95,6 +98,7 @@ Examples:
         /// Id or name of the API
         api: String,
         /// Name of the stage
+        #[arg(value_parser = stage_name)]
         stage: String,
         #[command(flatten)]
         consent: Consent,

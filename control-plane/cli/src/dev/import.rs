@@ -15,6 +15,7 @@ use sluice_proto::admin::{Deploy, ImportStart};
 use super::layout::Layout;
 use crate::{
     api::{API, import},
+    args::stage_name,
     deploy::deploy,
     failure::Failure,
     fleet::Wait,
@@ -35,7 +36,7 @@ pub(crate) struct Import {
     #[arg(long, requires = "import", value_name = "URL")]
     backend: Option<String>,
     /// Stage of the deployment
-    #[arg(long, requires = "import", default_value = "dev", value_name = "STAGE")]
+    #[arg(long, requires = "import", default_value = "dev", value_parser = stage_name, value_name = "STAGE")]
     stage: String,
 }
 
