@@ -4,14 +4,16 @@
 //! cluster, and write one last-good copy. The system lets go of the lock when the process ends, however it ends.
 //! Absent: control nodes; RocksDB locks theirs.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The file that is locked; it stays, empty.
 const LOCK_FILE: &str = "lock";
 const FILE_MODE: u32 = 0o600;
+/// Keys of the node will be in it.
+const FOLDER_MODE: u32 = 0o700;
 
 /// Why a node may not use its folder.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +47,7 @@ impl FolderLock {
     /// Makes the folder, if it is missing, and takes it.
     pub(crate) fn take(folder: &Path) -> Result<Self, FolderFailure> {
         let failed = |source| FolderFailure::File { folder: folder.to_owned(), source };
-        std::fs::create_dir_all(folder).map_err(failed)?;
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(failed)?;
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).truncate(false).mode(FILE_MODE);
         let file = options.open(folder.join(LOCK_FILE)).map_err(failed)?;
@@ -59,6 +61,8 @@ impl FolderLock {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -68,6 +72,8 @@ mod tests {
         let held = FolderLock::take(&folder).unwrap();
         let refused = FolderLock::take(&folder).unwrap_err().to_string();
         assert!(refused.contains(&folder.display().to_string()) && refused.contains("--data-dir"), "{refused}");
+        let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, FOLDER_MODE, "a folder that is made is its owner's");
         drop(held);
         FolderLock::take(&folder).unwrap();
     }
