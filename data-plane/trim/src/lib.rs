@@ -4,13 +4,17 @@
 //! configuration free a lot at once, then wait for hours: what an import left behind, more than its rows need, would
 //! stay with the process. Promise: nothing that is in use moves or goes; a thread trims when it is idle, never another one.
 //! Absent: when it is worth it; who asks knows.
+//!
+//! The count of asks is of the process, the one exception to state being a node's own: the allocator is of the process too,
+//! and a thread that trims gives back what any node of it left. Two nodes of one process, as in tests and `sluice dev`, trim
+//! for each other, which costs a look at pages and changes nothing else.
 
 use std::{
     cell::Cell,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// How often it was asked for.
+/// How often it was asked for, by any node of the process.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -60,13 +64,16 @@ mod tests {
     #[test]
     fn what_was_freed_goes_and_what_is_used_stays() {
         let kept: Vec<Box<[u8]>> = (0..100_u8).map(|byte| vec![byte; 1_000].into()).collect();
+        let before = resident();
         let freed: Vec<Box<[u8]>> = (0..100_000).map(|_| vec![1; 1_000].into()).collect();
         let full = resident();
         drop(freed);
         ask();
         when_asked();
         let trimmed = resident();
-        assert!(full - trimmed > 80_000_000, "{full} bytes before, {trimmed} after");
+        // How much of it comes back is the allocator's affair, and the system's: most of it, or trimming does nothing.
+        let (grown, gone) = (full.saturating_sub(before), full.saturating_sub(trimmed));
+        assert!(gone > grown / 2, "of {grown} bytes, {gone} came back");
         assert!(kept.iter().zip(0..100_u8).all(|(bytes, byte)| bytes.iter().all(|found| *found == byte)));
     }
 }
