@@ -25,8 +25,9 @@ pub trait Sessions: Send + Sync + 'static {
     /// Takes what another control node knows.
     fn take_report(&self, report: SessionReport) -> SessionReportReply;
 
-    /// Waits until every session that is live now serves `revision`, has ended, or the timeout is over.
-    async fn wait(&self, revision: Revision, timeout: Duration) -> WaitReply;
+    /// Waits until every session that is live now serves `revision`, has ended, or the timeout is over. Of broken APIs only
+    /// those of `api_ids` matter; when it is empty, all.
+    async fn wait(&self, revision: Revision, api_ids: Vec<String>, timeout: Duration) -> WaitReply;
 
     /// A line for every data node that is or was lately connected.
     fn nodes(&self) -> Vec<NodeLine>;
@@ -36,12 +37,12 @@ pub trait Sessions: Send + Sync + 'static {
 impl<R: Replica> fleet_server::Fleet for Admin<R> {
     async fn wait(&self, request: Request<WaitRequest>) -> Result<Response<WaitReply>, Status> {
         let call = Call::of(&request);
-        let WaitRequest { revision, timeout_ms } = request.into_inner();
+        let WaitRequest { revision, timeout_ms, api_ids } = request.into_inner();
         let revision =
             revision.ok_or_else(|| Refused::invalid("revision", "expected a revision to wait for, found none", ""))?;
         let left = leave_by(call.deadline).saturating_duration_since(Instant::now());
         let timeout = Duration::from_millis(timeout_ms).min(left);
-        Ok(Response::new(self.sessions.wait(revision, timeout).await))
+        Ok(Response::new(self.sessions.wait(revision, api_ids, timeout).await))
     }
 
     async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Result<Response<ListNodesReply>, Status> {

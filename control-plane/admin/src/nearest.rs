@@ -7,8 +7,13 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .into_iter()
         .map(|candidate| (distance(&word, candidate), candidate))
         .min()
-        .filter(|(edits, candidate)| *edits <= word.len().max(candidate.len()).div_ceil(2))
+        .filter(|(edits, _)| *edits <= edits_max(word.len()))
         .map(|(_, candidate)| candidate)
+}
+
+/// A slip of the fingers changes a third of a word at most; what differs by more is another word.
+fn edits_max(chars: usize) -> usize {
+    chars.div_ceil(3)
 }
 
 /// A hint of the form "did you mean `x`"; empty when nothing is near.
@@ -40,6 +45,8 @@ mod tests {
         let words = ["variables", "description", "deploymentId"];
         assert_eq!(nearest("varaibles", words), Some("variables"));
         assert_eq!(nearest("deploymentid", words), Some("deploymentId"));
-        assert_eq!(nearest("zzz", words), None);
+        for other in ["zzz", "color", "tables", "desk", "deployed"] {
+            assert_eq!(nearest(other, words), None, "{other}");
+        }
     }
 }

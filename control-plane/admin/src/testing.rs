@@ -133,7 +133,7 @@ impl Sessions for NoSessions {
         SessionReportReply::default()
     }
 
-    async fn wait(&self, _: Revision, _: Duration) -> WaitReply {
+    async fn wait(&self, _: Revision, _: Vec<String>, _: Duration) -> WaitReply {
         WaitReply::default()
     }
 

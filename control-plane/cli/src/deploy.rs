@@ -27,6 +27,7 @@ const SUFFIX: &str = "execute-api.localhost";
 pub(crate) async fn deploy_and_tell(session: &Session, what: Deploy, wait: &Wait) -> Result<(), Failure> {
     let (deployed, waited) = deploy(session, what, wait).await?;
     session.output.either(&deployed.to_json(), &deployed.to_text());
+    session.output.warnings(&deployed.served.as_ref().map(Served::warnings).unwrap_or_default());
     waited
 }
 
@@ -50,7 +51,7 @@ pub(crate) async fn deploy(
     });
     let origin = if named.is_some() { Origin::Earlier } else { Origin::New };
     let deployment_id = named.or(made).unwrap_or_default();
-    let (served, waited) = match wait.served(session, reply.revision.as_ref()).await {
+    let (served, waited) = match wait.served(session, reply.revision.as_ref(), &api_id).await {
         Ok(served) => (served, Ok(())),
         Err(failure) => (None, Err(failure)),
     };
@@ -189,7 +190,7 @@ mod tests {
             stage: "prod".into(),
             deployment_id: "d12345".into(),
             revision: Some(Revision { generation: "g".into(), number: 9 }),
-            served: Some(Served { nodes: nodes.iter().map(node).collect() }),
+            served: Some(Served { nodes: nodes.iter().map(node).collect(), voters_not_heard: Vec::new() }),
             milliseconds: 12,
         }
     }

@@ -14,11 +14,11 @@ use tonic::{Code, Status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done = 0,
-    /// Failed, and nothing changed. For `diff`: there are differences.
+    /// Failed, and nothing changed. For `diff`: there are differences; for `key import`: some rows were left out.
     Failed = 1,
     /// Wrong usage, or an ambiguous name.
     Usage = 2,
-    /// Not reachable, or the outcome is not known. Retrying is safe.
+    /// Not reachable, or the outcome is not known. Safe to repeat with the same request id.
     Unknown = 3,
     /// Someone else changed it.
     Lost = 4,
@@ -116,7 +116,7 @@ impl From<Status> for Failure {
         let failure = Self::of(&status);
         match failure.exit {
             Exit::Unknown => {
-                let message = format!("{}; whether it was done is not known: repeating it is safe", failure.message);
+                let message = format!("{}; whether it was done is not known", failure.message);
                 Self { message, ..failure }
             }
             _ => failure,

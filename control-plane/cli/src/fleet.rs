@@ -1,6 +1,7 @@
 //! Waiting until the data nodes serve what was committed.
 //!
-//! The leader answers who serves the revision and who does not, and why; a lost leader is asked again.
+//! The leader answers who serves the revision and who does not, and why; a lost leader is asked again. A control node that
+//! has been silent for so long that its data nodes have left it is named beside what is served, and holds up nothing.
 
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,15 @@ pub(crate) struct Wait {
 /// Every connected data node serves it.
 pub(crate) struct Served {
     pub(crate) nodes: Vec<NodeServing>,
+    /// Raft's numbers of the control nodes that have said nothing.
+    pub(crate) voters_not_heard: Vec<u64>,
+}
+
+impl Served {
+    /// What an operator should look at all the same.
+    pub(crate) fn warnings(&self) -> Vec<Diagnostic> {
+        self.voters_not_heard.iter().map(|voter| not_heard(*voter, "warning")).collect()
+    }
 }
 
 impl Wait {
@@ -43,7 +53,8 @@ impl Wait {
         Self { wait: true, wait_timeout }
     }
 
-    /// Waits, unless told not to.
+    /// Waits until `revision`, which changed the API `api_id`, is served, unless told not to. Whether other APIs are broken
+    /// does not matter.
     ///
     /// # Errors
     /// `Exit::NotServed`, with the nodes that do not serve it and why.
@@ -51,18 +62,19 @@ impl Wait {
         &self,
         session: &Session,
         revision: Option<&Revision>,
+        api_id: &str,
     ) -> Result<Option<Served>, Failure> {
         let (true, Some(revision)) = (self.wait, revision) else { return Ok(None) };
         let deadline = Instant::now() + self.wait_timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let reply = ask(session, revision, left).await.map_err(|failure| Failure {
+            let reply = ask(session, revision, api_id, left).await.map_err(|failure| Failure {
                 exit: Exit::NotServed,
                 message: format!("committed, but whether it is served is not known: {}", failure.message),
                 ..failure
             })?;
             if reply.served {
-                return Ok(Some(Served { nodes: reply.nodes }));
+                return Ok(Some(Served { nodes: reply.nodes, voters_not_heard: reply.voters_not_heard }));
             }
             let is_final = reply.nodes.iter().any(|node| node.state == "broken");
             if is_final || Instant::now() + PAUSE >= deadline {
@@ -73,9 +85,9 @@ impl Wait {
     }
 }
 
-async fn ask(session: &Session, revision: &Revision, left: Duration) -> Result<WaitReply, Failure> {
+async fn ask(session: &Session, revision: &Revision, api_id: &str, left: Duration) -> Result<WaitReply, Failure> {
     let timeout_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-    let message = WaitRequest { revision: Some(revision.clone()), timeout_ms };
+    let message = WaitRequest { revision: Some(revision.clone()), timeout_ms, api_ids: vec![api_id.to_owned()] };
     session
         .client
         .read(left + GRACE, message, async |channel, request| FleetClient::new(channel).wait(request).await)
@@ -85,13 +97,7 @@ async fn ask(session: &Session, revision: &Revision, left: Duration) -> Result<W
 fn not_served(reply: &WaitReply) -> Failure {
     let without = reply.nodes.iter().filter(|node| node.state != "served" && node.state != "gone");
     let mut diagnostics = without.map(node_diagnostic).collect::<Vec<_>>();
-    diagnostics.extend(reply.voters_not_heard.iter().map(|voter| Diagnostic {
-        code: "voter-not-heard".to_owned(),
-        at: format!("control node {voter}"),
-        message: "has not said which data nodes are connected to it".to_owned(),
-        hint: "see `sluice cluster status`".to_owned(),
-        severity: "error".to_owned(),
-    }));
+    diagnostics.extend(reply.voters_not_heard.iter().map(|voter| not_heard(*voter, "error")));
     let message = match (reply.nodes.len(), diagnostics.len()) {
         (0, 0) => "committed, but no data node is connected: start one, see `sluice node list`".to_owned(),
         (0, _) => "committed, but no data node is known to be connected".to_owned(),
@@ -101,6 +107,16 @@ fn not_served(reply: &WaitReply) -> Failure {
         }
     };
     Failure { diagnostics, ..Failure::new(Exit::NotServed, "not-served", message) }
+}
+
+fn not_heard(voter: u64, severity: &str) -> Diagnostic {
+    Diagnostic {
+        code: "voter-not-heard".to_owned(),
+        at: format!("control node {voter}"),
+        message: "has not said which data nodes are connected to it".to_owned(),
+        hint: "see `sluice cluster status`".to_owned(),
+        severity: severity.to_owned(),
+    }
 }
 
 fn node_diagnostic(node: &NodeServing) -> Diagnostic {
@@ -154,6 +170,14 @@ mod tests {
             failure.diagnostics.iter().map(|found| (found.code.as_str(), found.at.as_str())).collect::<Vec<_>>();
         assert_eq!(found, [("node-broken", "node b (127.0.0.1:8080)"), ("voter-not-heard", "control node 2")]);
         assert_eq!(failure.diagnostics[0].message, "broken at revision 4: no uri");
+    }
+
+    #[test]
+    fn a_control_node_that_is_not_heard_is_named_beside_what_is_served() {
+        let served = Served { nodes: vec![node("a", "served", &[])], voters_not_heard: vec![3] };
+        let warnings = served.warnings();
+        assert_eq!((warnings.len(), warnings[0].severity.as_str()), (1, "warning"));
+        assert_eq!((warnings[0].code.as_str(), warnings[0].at.as_str()), ("voter-not-heard", "control node 3"));
     }
 
     #[test]

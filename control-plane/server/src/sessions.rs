@@ -20,8 +20,8 @@ impl Sessions for FleetSessions {
         self.0.take_report(report)
     }
 
-    async fn wait(&self, revision: Revision, timeout: Duration) -> WaitReply {
-        self.0.wait(revision, timeout).await
+    async fn wait(&self, revision: Revision, api_ids: Vec<String>, timeout: Duration) -> WaitReply {
+        self.0.wait(revision, api_ids, timeout).await
     }
 
     fn nodes(&self) -> Vec<NodeLine> {

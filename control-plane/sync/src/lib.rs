@@ -2,8 +2,8 @@
 //!
 //! Promise: a data node is told of a change as soon as this node has applied it, with one change in flight and the next
 //! spanning all that happened meanwhile; it is never led back within a generation, and another generation reaches it only
-//! whole; what it answers is known to the leader without a timer. Absent: leases and telemetry, which have streams of
-//! their own; `Detached` is a message that this release does not send.
+//! whole; what it answers is known to the leader without a timer; it is sent elsewhere when its answers reach no leader.
+//! Absent: leases and telemetry, which have streams of their own.
 
 mod fleet;
 mod source;

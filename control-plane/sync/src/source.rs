@@ -32,6 +32,9 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Raft's numbers of all voters.
     fn voters(&self) -> Vec<u64>;
 
+    /// How long ago a quorum last confirmed that this node leads; `None` when none has.
+    fn confirmed(&self) -> Option<Duration>;
+
     /// Waits until this node's state holds everything that was committed before the call; false when it did not by the
     /// deadline.
     fn caught_up(&self, deadline: Instant) -> impl Future<Output = bool> + Send;
@@ -66,6 +69,14 @@ impl Source for Raft {
 
     fn voters(&self) -> Vec<u64> {
         self.members().into_iter().filter(|member| member.voter).map(|member| member.raft_id).collect()
+    }
+
+    fn confirmed(&self) -> Option<Duration> {
+        if !self.leadership().borrow().this {
+            return None;
+        }
+        // Alone it is a quorum: no other has to answer it, and none does.
+        if self.voters() == [Raft::raft_id(self)] { Some(Duration::ZERO) } else { self.last_heard() }
     }
 
     async fn caught_up(&self, deadline: Instant) -> bool {

@@ -129,7 +129,8 @@ impl Subject {
         let asked = Instant::now();
         let revision = self.config.change(ChangeRequest { request_id, operations }).await?.into_inner().revision;
         let committed = Instant::now();
-        let answer = self.fleet.wait(WaitRequest { revision, timeout_ms: 10_000 }).await?.into_inner();
+        let answer =
+            self.fleet.wait(WaitRequest { revision, timeout_ms: 10_000, ..Default::default() }).await?.into_inner();
         ensure!(answer.served, "a data node does not serve the change: {answer:?}");
         let ms = |duration: Duration| duration.as_secs_f64() * 1_000.0;
         Ok(Took { commit_ms: ms(committed - asked), serve_ms: ms(committed.elapsed()) })

@@ -130,7 +130,11 @@ fn from_openapi(
             warnings.extend(std::mem::take(&mut imported.warnings).into_messages());
             Ok(imported.into())
         }
-        Err(diagnostics) => Err(Refused::faults(diagnostics.into_messages()).under("openapi")),
+        Err(diagnostics) => {
+            let refused = Refused::faults(diagnostics.into_messages()).under("openapi");
+            let faults = std::mem::take(&mut spec.faults).into_iter().chain(refused.diagnostics);
+            Err(Refused::faults(faults.collect()))
+        }
     }
 }
 

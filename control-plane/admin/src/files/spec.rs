@@ -6,6 +6,7 @@ use sluice_proto::model::Diagnostic;
 use crate::{
     nearest::did_you_mean,
     noun::Noun,
+    plan::checked,
     refused::{Refused, fault, join},
     schema::{Schema, Shape},
 };
@@ -125,14 +126,27 @@ impl<'a> Spec<'a> {
         }
         let value = Value::Object(std::mem::take(&mut self.fields));
         self.schema.check(&Shape::Message(N::MESSAGE.to_owned()), &value, &self.at, &mut self.faults);
-        if self.faults.len() > before {
-            return None;
-        }
         match serde_json::from_value(value) {
-            Ok(document) => Some(document),
+            Ok(document) => {
+                self.check(&document, not_here);
+                Some(document)
+            }
+            Err(_) if self.faults.len() > before => None,
             Err(error) => {
                 self.faults.push(fault("invalid", self.at.clone(), error.to_string(), ""));
                 None
+            }
+        }
+    }
+
+    /// Reports the values that the model refuses, beside what else is wrong with the file. Fields that stand elsewhere
+    /// are checked where the document is whole.
+    fn check<N: Noun>(&mut self, document: &N, not_here: &[(&str, &str)]) {
+        let Err(refused) = checked(document) else { return };
+        for one in refused.diagnostics.into_iter().filter(|one| one.severity != "warning") {
+            let field = one.at.split(['.', '[']).next().unwrap_or_default();
+            if not_here.iter().all(|(elsewhere, _)| *elsewhere != field) {
+                self.faults.push(Diagnostic { at: join(&self.at, &one.at), ..one });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sluice_proto::{
-    admin::{ApplyReply, ApplyRequest, ExportRequest, Object, operation},
+    admin::{ApplyReply, ApplyRequest, ErrorDetails, ExportRequest, Object, operation},
     model::{Kind, RestApi, Stage},
 };
 use sluice_rpc::admin::config_server::Config as _;
@@ -126,4 +126,59 @@ async fn a_key_that_was_disabled_and_enabled_is_what_its_file_says() {
         let applied = apply(&admin, vec![object("ApiKey", "alice", spec)]).await;
         assert_eq!((applied.objects[0].effect.as_str(), applied.objects[0].differences.len()), ("unchanged", 0));
     }
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_file_is_said_at_once() {
+    let admin = founded();
+    let method = |integration| json!({"methods": {"GET": {"methodIntegration": integration, "color": 1}}});
+    let proxy = |uri, timeout: i32| {
+        let millis = json!(timeout);
+        json!({"type": "HTTP_PROXY", "httpMethod": "GET", "uri": uri, "timeoutInMillis": millis})
+    };
+    let resources = json!({"/a": method(proxy("http://h:99999/", 1)), "/b": method(json!({"type": "TELEPORT"}))});
+    let api = json!({"colour": 1, "descriptoin": "x", "resources": resources, "minimumCompressionSize": -1,
+        "stages": {"prod": {"deploy": true, "tabel": 1, "variables": {"a-b": "x"}}}});
+    let plan = json!({"colour": 1, "throttle": {"rateLimit": -1}});
+    let objects = vec![object("RestApi", "pets", api), object("UsagePlan", "gold", plan)];
+    let request = ApplyRequest { request_id: Vec::new(), objects, dry_run: true };
+    let status = Admin::apply(&admin, Request::new(request)).await.unwrap_err();
+    let details: ErrorDetails = prost::Message::decode(status.details()).unwrap();
+    let mut found: Vec<_> = details.diagnostics.iter().map(|one| format!("{} {}", one.at, one.hint)).collect();
+    found.sort();
+    let expected = [
+        "RestApi pets.spec.colour ",
+        "RestApi pets.spec.descriptoin did you mean `description`",
+        "RestApi pets.spec.minimumCompressionSize ",
+        "RestApi pets.spec.resources[\"/a\"].methods[\"GET\"].color ",
+        "RestApi pets.spec.resources[\"/a\"].methods[\"GET\"].methodIntegration.timeoutInMillis ",
+        "RestApi pets.spec.resources[\"/a\"].methods[\"GET\"].methodIntegration.uri ",
+        "RestApi pets.spec.resources[\"/b\"].methods[\"GET\"].color ",
+        "RestApi pets.spec.resources[\"/b\"].methods[\"GET\"].methodIntegration.httpMethod ",
+        "RestApi pets.spec.resources[\"/b\"].methods[\"GET\"].methodIntegration.type ",
+        "RestApi pets.spec.resources[\"/b\"].methods[\"GET\"].methodIntegration.uri ",
+        "RestApi pets.spec.stages[\"prod\"].tabel ",
+        "RestApi pets.spec.stages[\"prod\"].variables[\"a-b\"] ",
+        "UsagePlan gold.spec.colour ",
+        "UsagePlan gold.spec.throttle.rateLimit ",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_limit_on_a_method_that_the_stage_does_not_serve_is_said_once() {
+    let admin = founded();
+    let limits = |places: &[&str]| {
+        let throttle: serde_json::Map<_, _> =
+            places.iter().map(|place| ((*place).to_owned(), json!({"rateLimit": 5}))).collect();
+        object("UsagePlan", "gold", json!({"apiStages": [{"api": "pets", "stage": "prod", "throttle": throttle}]}))
+    };
+    let warned = |reply: ApplyReply| reply.diagnostics.into_iter().map(|one| one.at).collect::<Vec<_>>();
+    let served = apply(&admin, vec![answering("one"), limits(&["//GET", "//*", "*/*"])]).await;
+    assert!(warned(served).is_empty());
+    let places = ["//GET", "/nosuch/GET", "//POST"];
+    let at = |place: &str| format!("UsagePlan gold.apiStages[0].throttle[\"{place}\"]");
+    let reply = apply(&admin, vec![limits(&places)]).await;
+    assert_eq!(warned(reply), [at("//POST"), at("/nosuch/GET")]);
+    assert!(warned(apply(&admin, vec![limits(&places)]).await).is_empty(), "the author knows it");
 }

@@ -72,6 +72,7 @@ pub(super) async fn import<R: Replica>(
         // A caller that is gone hears nothing; the import is stopped where it was started.
         let _ = replies.send(Ok(ImportCsvReply { kind: Some(progress) })).await;
     }
+    in_order(&mut result.diagnostics);
     crate::commit::barrier(&admin.replica, call.deadline).await?;
     result.revision = Some(admin.replica.view().revision().into());
     Ok(ImportCsvReply { kind: Some(import_csv_reply::Kind::Result(result)) })
@@ -195,6 +196,15 @@ fn batches(rows: Vec<KeyRow>) -> Vec<Vec<KeyRow>> {
         }
     }
     batches
+}
+
+/// By line: faults of the file are found before those of what the cluster holds.
+fn in_order(diagnostics: &mut [Diagnostic]) {
+    let line = |one: &Diagnostic| {
+        let number = one.at.strip_prefix("lines[")?.split(']').next()?;
+        number.parse::<u64>().ok()
+    };
+    diagnostics.sort_by_key(line);
 }
 
 /// Counts faults, and lists as many as are allowed.

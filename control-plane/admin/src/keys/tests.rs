@@ -92,3 +92,13 @@ async fn a_wrong_row_costs_only_itself() {
     assert_eq!(at, ["lines[2].key", "lines[3].usageplanIds", "lines[4].key"]);
     assert!(!result.diagnostics.iter().any(|one| one.message.contains(&value(1))));
 }
+
+#[tokio::test]
+async fn faults_of_rows_are_in_the_order_of_the_file() {
+    let admin = founded();
+    // The second is refused by what the cluster holds, the others by what they are.
+    let text = format!("name,key,usageplanIds\nfirst,short,\nsecond,{},none\nthird,short,\n", value(1));
+    let result = run(&admin, &new_request_id(), &text).await.unwrap();
+    let places: Vec<_> = result.diagnostics.iter().map(|one| one.at.as_str()).collect();
+    assert_eq!(places, ["lines[2].key", "lines[3].usageplanIds", "lines[4].key"]);
+}

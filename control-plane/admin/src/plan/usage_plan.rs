@@ -1,9 +1,11 @@
 //! Usage plans: which stages, how fast.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use prost::Message as _;
+use sluice_compile::Entry;
 use sluice_proto::{
-    model::{ApiStage, UsagePlan},
+    model::{ApiStage, Diagnostic, Resource, Stage, UsagePlan},
     raft::{RowRef, Table},
 };
 use sluice_state::Tables;
@@ -12,7 +14,7 @@ use super::{Planned, Planner, check_id, checked, planned, usage_plan_key::shared
 use crate::{
     noun::row,
     read,
-    refused::{Reason, Refused},
+    refused::{Reason, Refused, fault},
 };
 
 impl<T: Tables> Planner<'_, T> {
@@ -25,10 +27,15 @@ impl<T: Tables> Planner<'_, T> {
         check_id(&plan.id, "id")?;
         self.leveled(&mut plan)?;
         let (found, expected) = self.present(&plan, expected)?;
-        let warnings = checked(&plan)?;
+        let mut warnings = checked(&plan)?;
         quota_refused(&plan)?;
         for (index, stage) in plan.api_stages.iter().enumerate() {
             self.stage_exists(stage).map_err(|refused| refused.under(&format!("apiStages[{index}]")))?;
+        }
+        let before = found.as_ref().map(|found| &found.document);
+        for (index, stage) in plan.api_stages.iter().enumerate() {
+            let known = before.and_then(|before| before.api_stages.iter().find(|old| same(old, stage)));
+            warnings.extend(self.unserved_methods(stage, known, &format!("apiStages[{index}]")));
         }
         if let Some(found) = found {
             self.keys_stay_single(&plan, &found.document)?;
@@ -43,6 +50,33 @@ impl<T: Tables> Planner<'_, T> {
         }
         let message = format!("stage {} of api {} does not exist", stage.stage, stage.api_id);
         Err(Refused::invalid("stage", message, "deploy the api to it first"))
+    }
+
+    /// Warns of limits that a stage gains for methods which its deployment does not have: they throttle nothing.
+    fn unserved_methods(&self, stage: &ApiStage, before: Option<&ApiStage>, at: &str) -> Vec<Diagnostic> {
+        let is_gained = |place: &&String| before.is_none_or(|before| !before.throttle.contains_key(*place));
+        let gained: Vec<&String> = stage.throttle.keys().filter(is_gained).collect();
+        let key = [stage.api_id.clone(), stage.stage.clone()];
+        let Some(deployed) = read::find::<Stage, _>(&self.view, &key).filter(|_| !gained.is_empty()) else {
+            return Vec::new();
+        };
+        let deployment = &deployed.document.deployment_id;
+        let entries = self.tools.compiler.entries_of_deployment(&self.view, &stage.api_id, deployment);
+        let served = served_methods(&entries);
+        let unserved = gained.into_iter().filter_map(|place| {
+            let (path, verb) = place.rsplit_once('/')?;
+            let path = format!("/{}", path.trim_start_matches('/'));
+            let verbs = served.get(&path);
+            let is_served = verbs
+                .is_some_and(|verbs| verb == "*" || verb == "ANY" || verbs.contains("ANY") || verbs.contains(verb));
+            (path != "/*" && !is_served).then(|| {
+                let message = format!("stage {} serves no {verb} {path}: this limit throttles nothing", stage.stage);
+                let hint = "deploy the method, or correct the name of this one";
+                let at = format!("{at}.throttle[\"{place}\"]");
+                Diagnostic { severity: "warning".to_owned(), ..fault("method-not-served", at, message, hint) }
+            })
+        });
+        unserved.collect()
     }
 
     /// A key may be in one plan per API stage: stages that the plan gains must not meet in another plan of its keys.
@@ -78,6 +112,22 @@ impl<T: Tables> Planner<'_, T> {
             )),
         }
     }
+}
+
+/// The verbs of each path of a deployment.
+fn served_methods(entries: &[Entry]) -> BTreeMap<String, BTreeSet<&str>> {
+    let of_table = |table: Table| entries.iter().filter(move |entry| entry.table == table);
+    let resources = of_table(Table::Resource).filter_map(|entry| Resource::decode(entry.bytes.as_ref()).ok());
+    let paths: BTreeMap<String, String> = resources.map(|resource| (resource.id, resource.path)).collect();
+    let mut served: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for entry in of_table(Table::Method) {
+        if let [_, resource, verb] = entry.key.as_slice()
+            && let Some(path) = paths.get(resource)
+        {
+            served.entry(path.clone()).or_default().insert(verb);
+        }
+    }
+    served
 }
 
 /// Whether two entries name the same stage.

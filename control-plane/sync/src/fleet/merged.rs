@@ -20,6 +20,8 @@ pub(crate) struct Merged {
     term: u64,
     led_since: Option<Instant>,
     reporters: BTreeMap<u64, Reporter>,
+    /// When each was last heard in this term, those that have fallen silent since too.
+    heard: BTreeMap<u64, Instant>,
     /// How many sessions a data node has, over all reporters. INVARIANT: no entry is 0.
     sessions_of: BTreeMap<String, usize>,
     /// The last session of data nodes that have none now, by node.
@@ -30,7 +32,6 @@ pub(crate) struct Merged {
 struct Reporter {
     process: u64,
     sequence: u64,
-    heard: Instant,
     sessions: BTreeMap<String, Arrived>,
 }
 
@@ -59,11 +60,12 @@ impl Merged {
         if self.term != term || self.led_since.is_none() {
             *self = Self { term, led_since: Some(now), ..Self::default() };
         }
-        let is_silent = |id: u64, reporter: &Reporter| {
-            id != this && now.duration_since(reporter.heard) > timing.reporter_silence_max
+        let heard = &self.heard;
+        let is_silent = |id: &u64| {
+            let silence = heard.get(id).map(|heard| now.duration_since(*heard));
+            *id != this && silence.is_none_or(|silence| silence > timing.reporter_silence_max)
         };
-        let silent: Vec<u64> =
-            self.reporters.iter().filter(|(id, reporter)| is_silent(**id, reporter)).map(|(id, _)| *id).collect();
+        let silent: Vec<u64> = self.reporters.keys().filter(|id| is_silent(id)).copied().collect();
         // Forgotten whole: news from it would build on sessions that this view has dropped.
         let lost: Vec<Reporter> = silent.iter().filter_map(|id| self.reporters.remove(id)).collect();
         for arrived in lost.into_iter().flat_map(|reporter| reporter.sessions.into_values()) {
@@ -80,16 +82,17 @@ impl Merged {
         match known {
             // A late copy of a report whose answer was lost: what followed it was taken.
             Some(reporter) if sequence <= reporter.sequence => return Taken::Yes,
-            Some(reporter) => (reporter.sequence, reporter.heard) = (sequence, now),
+            Some(reporter) => reporter.sequence = sequence,
             None if !full => return Taken::WantFull,
             None => {
-                let reporter = Reporter { process, sequence, heard: now, sessions: BTreeMap::new() };
+                let reporter = Reporter { process, sequence, sessions: BTreeMap::new() };
                 if let Some(before) = self.reporters.insert(from, reporter) {
                     left.extend(before.sessions.into_values());
                 }
             }
         }
         let Some(reporter) = self.reporters.get_mut(&from) else { return Taken::WantFull };
+        self.heard.insert(from, now);
         if full {
             let listed: BTreeSet<&str> = sessions.iter().map(|session| session.session_id.as_str()).collect();
             let held = std::mem::take(&mut reporter.sessions);
@@ -157,9 +160,11 @@ impl Merged {
         voters.iter().filter(|voter| !self.reporters.contains_key(voter)).copied().collect()
     }
 
-    /// How long this node has led in this term.
-    pub(crate) fn led_for(&self, now: Instant) -> std::time::Duration {
-        self.led_since.map_or_else(Default::default, |since| now.duration_since(since))
+    /// Whether `voter`, which is not heard, may have data nodes that have not left it yet: since it was heard, or since
+    /// this node leads, less than `hidden_max` has passed.
+    pub(crate) fn may_hide(&self, voter: u64, hidden_max: std::time::Duration, now: Instant) -> bool {
+        let since = self.heard.get(&voter).copied().max(self.led_since);
+        since.is_none_or(|since| now.duration_since(since) < hidden_max)
     }
 }
 
@@ -283,6 +288,8 @@ mod tests {
         merged.refresh(1, 1, &Timing::PRODUCT, later);
         assert_eq!(live(&merged), [("b".to_owned(), 1)], "its own sessions do not age");
         assert_eq!(merged.not_heard(&[1, 2]), [2]);
+        assert!(merged.may_hide(2, Timing::PRODUCT.hidden_max, later), "its data nodes may not have left it yet");
+        assert!(!merged.may_hide(2, Timing::PRODUCT.hidden_max, now + Timing::PRODUCT.hidden_max));
         assert_eq!(merged.leaving(Timing::PRODUCT.gone_after, later).len(), 1);
     }
 

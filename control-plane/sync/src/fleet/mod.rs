@@ -46,6 +46,7 @@ pub(crate) struct Inner<S> {
     pub(crate) own: Own,
     pub(crate) gate: Gate,
     merged: Mutex<Merged>,
+    heard: report::Heard,
     /// Told after each change of the merged view.
     changed: watch::Sender<u64>,
     pub(crate) stop: CancellationToken,
@@ -72,6 +73,7 @@ impl<S: Source> Fleet<S> {
             timing,
             gate: Gate::default(),
             merged: Mutex::default(),
+            heard: report::Heard::now(),
             changed: watch::Sender::new(0),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -100,7 +102,14 @@ impl<S: Source> Fleet<S> {
     /// lead.
     pub fn take_report(&self, report: SessionReport) -> SessionReportReply {
         let leadership = *self.inner.source.leadership().borrow();
-        let reply = SessionReportReply { term: leadership.term, is_leader: leadership.this, want_full: false };
+        let confirmed = self.inner.source.confirmed().filter(|_| leadership.this);
+        let confirmed_ms_ago = confirmed.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX));
+        let reply = SessionReportReply {
+            term: leadership.term,
+            is_leader: leadership.this,
+            want_full: false,
+            confirmed_ms_ago,
+        };
         if !leadership.this {
             return reply;
         }
@@ -110,11 +119,19 @@ impl<S: Source> Fleet<S> {
     }
 
     /// Waits until every data node that is connected now serves `revision`, and there is at least one; drops those that
-    /// leave. Answers what is known when the timeout is over, and at once on a node that does not lead or stops to.
+    /// leave. Of broken APIs only those of `api_ids` matter; when it is empty, all. Answers what is known when the timeout
+    /// is over, and at once on a node that does not lead or stops to.
+    ///
+    /// A data node is connected when it streams from a control node whose reports a leader takes.
     ///
     /// Dropping the future has no effect on anything.
-    pub async fn wait(&self, revision: Revision, timeout: Duration) -> WaitReply {
-        wait::wait(self, &revision, timeout).await
+    pub async fn wait(&self, revision: Revision, api_ids: Vec<String>, timeout: Duration) -> WaitReply {
+        wait::wait(self, &wait::Awaited { revision, api_ids }, timeout).await
+    }
+
+    /// Whether no leader has taken this node's reports for so long that none waits for its data nodes.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.inner.heard.elapsed() > self.inner.timing.reporter_silence_max
     }
 
     /// A line for every data node: connected ones, those that left lately, and those that joined and are not here. On a

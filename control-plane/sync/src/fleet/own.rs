@@ -1,26 +1,30 @@
 //! The sessions of this node, and what of them the leader has not heard.
 //!
-//! Promise: a report of all of them fits one message between control nodes, whatever data nodes say.
+//! Promise: a report of all of them fits one message between control nodes, whatever data nodes say; one data node takes
+//! the place of few, however often it comes back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use sluice_model::limits;
+use sluice_model::{ids::is_id, limits};
 use sluice_proto::{
     raft::{BrokenApi, Session, SessionReport},
     sync::{Applied, Hello},
 };
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
-/// Diagnostics of one broken API that the leader hears of, and the characters of each.
+/// Diagnostics of one broken API that the leader hears of, and the bytes of each.
 const DIAGNOSTICS_PER_API_MAX: usize = 3;
-const DIAGNOSTIC_CHARS_MAX: usize = 300;
+const DIAGNOSTIC_BYTES_MAX: usize = 300;
 /// Bytes of all diagnostics of one session that the leader hears of; of the APIs beyond it hears the ids.
-const DIAGNOSTICS_BYTES_MAX: usize = 8 * 1024;
-/// Characters of what a data node says of itself.
-const LABEL_CHARS_MAX: usize = 256;
+const DIAGNOSTICS_BYTES_MAX: usize = 6 * 1024;
+/// Bytes of what a data node says of itself.
+const LABEL_BYTES_MAX: usize = 256;
+/// Sessions of one data node: the one that it has, and one whose end has not been noticed.
+const SESSIONS_PER_NODE_MAX: usize = 2;
 
 /// The sessions of this node.
 pub(crate) struct Own {
@@ -35,10 +39,52 @@ pub(crate) struct Own {
 #[derive(Default)]
 struct Sessions {
     all: BTreeMap<String, Session>,
+    /// The sessions of each data node, the oldest first. INVARIANT: those in `all`, and no entry is empty.
+    of_node: BTreeMap<String, VecDeque<Place>>,
     /// What changed and what ended since the last report.
     changed: BTreeSet<String>,
     gone: BTreeSet<String>,
+    /// More has ended than is kept: only all sessions say what there is.
+    is_overfull: bool,
     sequence: u64,
+}
+
+struct Place {
+    session_id: String,
+    ended: CancellationToken,
+}
+
+impl Sessions {
+    /// Takes a session out; one that is out already stays out.
+    fn end(&mut self, node_id: &str, session_id: &str) {
+        if self.all.remove(session_id).is_none() {
+            return;
+        }
+        if let Some(places) = self.of_node.get_mut(node_id) {
+            places.retain(|place| place.session_id != session_id);
+            if places.is_empty() {
+                self.of_node.remove(node_id);
+            }
+        }
+        self.changed.remove(session_id);
+        self.gone.insert(session_id.to_owned());
+        if self.gone.len() > limits::SESSIONS_MAX {
+            // No leader has taken a report for long.
+            self.gone.clear();
+            self.changed.clear();
+            self.is_overfull = true;
+        }
+    }
+
+    /// Ends the oldest sessions of a data node until there is a place for another.
+    fn make_place(&mut self, node_id: &str) {
+        while let Some(places) = self.of_node.get(node_id).filter(|places| places.len() >= SESSIONS_PER_NODE_MAX) {
+            let Some(oldest) = places.front() else { return };
+            oldest.ended.cancel();
+            let session_id = oldest.session_id.clone();
+            self.end(node_id, &session_id);
+        }
+    }
 }
 
 /// What a report holds.
@@ -51,7 +97,9 @@ pub(crate) enum Extent {
 /// A data node's place among the sessions; it leaves when this is dropped.
 pub(crate) struct Registered<'a> {
     own: &'a Own,
+    node_id: String,
     session_id: String,
+    ended: CancellationToken,
 }
 
 impl Own {
@@ -59,29 +107,35 @@ impl Own {
         Self { raft_id, process: random(), sessions: Mutex::default(), news: Notify::new() }
     }
 
-    /// Registers a data node; `None` when there are too many.
+    /// Registers a data node, in place of its oldest session when it has as many as it may; `None` when there are too many
+    /// data nodes.
     pub(crate) fn register(&self, hello: &Hello, connected_ms: u64) -> Option<Registered<'_>> {
         let session_id = format!("{:x}-{:016x}", self.raft_id, random());
+        let node_id = shortened(&hello.node_id, LABEL_BYTES_MAX);
         let session = Session {
             session_id: session_id.clone(),
-            node_id: hello.node_id.clone(),
-            incarnation: shortened(&hello.incarnation, LABEL_CHARS_MAX),
-            address: shortened(&hello.address, LABEL_CHARS_MAX),
-            version: shortened(&hello.version, LABEL_CHARS_MAX),
+            node_id: node_id.clone(),
+            incarnation: shortened(&hello.incarnation, LABEL_BYTES_MAX),
+            address: shortened(&hello.address, LABEL_BYTES_MAX),
+            version: shortened(&hello.version, LABEL_BYTES_MAX),
             level: hello.level,
             connected_ms,
             control_raft_id: self.raft_id,
             ..Session::default()
         };
+        let ended = CancellationToken::new();
         let mut sessions = self.lock();
+        sessions.make_place(&node_id);
         if sessions.all.len() >= limits::SESSIONS_MAX {
             return None;
         }
         sessions.all.insert(session_id.clone(), session);
         sessions.changed.insert(session_id.clone());
+        let place = Place { session_id: session_id.clone(), ended: ended.clone() };
+        sessions.of_node.entry(node_id.clone()).or_default().push_back(place);
         drop(sessions);
         self.news.notify_one();
-        Some(Registered { own: self, session_id })
+        Some(Registered { own: self, node_id, session_id, ended })
     }
 
     /// How many there are.
@@ -94,10 +148,11 @@ impl Own {
         self.lock().all.values().cloned().collect()
     }
 
-    /// What the leader is to be told now; what it has been told is news no more.
+    /// What the leader is to be told now, which may be more than is asked for; what it has been told is news no more.
     pub(crate) fn report(&self, extent: Extent, term: u64) -> SessionReport {
         let mut sessions = self.lock();
         sessions.sequence += 1;
+        let extent = if std::mem::take(&mut sessions.is_overfull) { Extent::All } else { extent };
         let changed = std::mem::take(&mut sessions.changed);
         let gone = std::mem::take(&mut sessions.gone);
         let told: Vec<Session> = match extent {
@@ -130,22 +185,31 @@ impl Registered<'_> {
         &self.session_id
     }
 
+    /// Told when a newer session of the data node has taken the place of this one.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
+    }
+
     /// The data node serves a revision.
     pub(crate) fn applied(&self, applied: &Applied) {
-        let revision = applied.revision.clone().unwrap_or_default();
+        let (generation, number) = match &applied.revision {
+            Some(revision) => (shortened(&revision.generation, LABEL_BYTES_MAX), revision.number),
+            None => Default::default(),
+        };
         let mut room = DIAGNOSTICS_BYTES_MAX;
-        let broken = applied.broken.iter().take(limits::BROKEN_APIS_MAX);
+        let broken = applied.broken.iter().filter(|broken| is_id(&broken.api_id)).take(limits::BROKEN_APIS_MAX);
         let broken: Vec<BrokenApi> = broken.map(|broken| broken_api(broken, &mut room)).collect();
         self.change(|session| {
-            session.generation = revision.generation;
-            session.applied_number = revision.number;
+            session.generation = generation;
+            session.applied_number = number;
             session.broken = broken;
+            session.rejected.clear();
         });
     }
 
     /// The data node could not take what it was sent.
     pub(crate) fn rejected(&self, reason: &str) {
-        self.change(|session| session.rejected = shortened(reason, DIAGNOSTIC_CHARS_MAX));
+        self.change(|session| session.rejected = shortened(reason, DIAGNOSTIC_BYTES_MAX));
     }
 
     fn change(&self, change: impl FnOnce(&mut Session)) {
@@ -162,9 +226,7 @@ impl Registered<'_> {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         let mut sessions = self.own.lock();
-        sessions.all.remove(&self.session_id);
-        sessions.changed.remove(&self.session_id);
-        sessions.gone.insert(std::mem::take(&mut self.session_id));
+        sessions.end(&self.node_id, &self.session_id);
         drop(sessions);
         self.own.news.notify_one();
     }
@@ -174,16 +236,17 @@ impl Drop for Registered<'_> {
 fn broken_api(broken: &sluice_proto::sync::Broken, room: &mut usize) -> BrokenApi {
     let mut diagnostics = Vec::new();
     for found in broken.diagnostics.iter().take(DIAGNOSTICS_PER_API_MAX) {
-        let text = shortened(&format!("{}: {}", found.at, found.message), DIAGNOSTIC_CHARS_MAX);
+        let text = shortened(&format!("{}: {}", found.at, found.message), DIAGNOSTIC_BYTES_MAX);
         let Some(left) = room.checked_sub(text.len()) else { break };
         *room = left;
         diagnostics.push(text);
     }
-    BrokenApi { api_id: shortened(&broken.api_id, LABEL_CHARS_MAX), diagnostics }
+    BrokenApi { api_id: broken.api_id.clone(), diagnostics }
 }
 
-fn shortened(text: &str, chars_max: usize) -> String {
-    text.chars().take(chars_max).collect()
+fn shortened(text: &str, bytes_max: usize) -> String {
+    let fits = |(at, character): &(usize, char)| at + character.len_utf8() <= bytes_max;
+    text.char_indices().take_while(fits).map(|(_, character)| character).collect()
 }
 
 fn random() -> u64 {
@@ -238,14 +301,78 @@ mod tests {
     }
 
     #[test]
+    fn a_data_node_that_comes_again_and_again_ends_its_oldest_session() {
+        let own = Own::new(1);
+        let other = own.register(&hello("b"), 0).unwrap();
+        let first = own.register(&hello("a"), 0).unwrap();
+        let second = own.register(&hello("a"), 0).unwrap();
+        own.report(Extent::All, 1);
+        assert!(!first.ended().is_cancelled());
+        let third = own.register(&hello("a"), 0).unwrap();
+        assert!(first.ended().is_cancelled() && !second.ended().is_cancelled() && !other.ended().is_cancelled());
+        let news = own.report(Extent::News, 1);
+        assert_eq!((news.sessions.len(), news.gone), (1, vec![first.session_id().to_owned()]));
+        first.applied(&applied(4));
+        drop(first);
+        let news = own.report(Extent::News, 1);
+        assert_eq!((news.sessions.len(), news.gone.len(), own.len()), (0, 0, 3), "it was out already");
+        drop((second, third, other));
+        let sessions = own.lock();
+        assert!(sessions.all.is_empty() && sessions.of_node.is_empty());
+    }
+
+    #[test]
+    fn what_ends_while_no_leader_hears_of_it_is_not_kept_for_ever() {
+        let own = Own::new(1);
+        let _kept = own.register(&hello("kept"), 0).unwrap();
+        own.report(Extent::All, 1);
+        for _ in 0..=limits::SESSIONS_MAX {
+            drop(own.register(&hello("a"), 0).unwrap());
+        }
+        assert!(own.lock().gone.len() <= limits::SESSIONS_MAX);
+        let report = own.report(Extent::News, 1);
+        assert_eq!((told(&report), report.full), (vec![("kept", 0)], true), "then only all of them says what there is");
+        assert!(!own.report(Extent::News, 1).full);
+    }
+
+    #[test]
+    fn what_went_wrong_is_forgotten_when_the_data_node_serves() {
+        let own = Own::new(1);
+        let registered = own.register(&hello("a"), 0).unwrap();
+        registered.rejected("the digests of a beat differ");
+        assert!(!own.all()[0].rejected.is_empty());
+        registered.applied(&applied(5));
+        assert_eq!(own.all()[0].rejected, "");
+    }
+
+    #[test]
+    fn what_is_no_id_of_an_api_is_not_told() {
+        let own = Own::new(1);
+        let registered = own.register(&hello("a"), 0).unwrap();
+        let broken = ["", "no id", "a1b2c3d4e5"].map(|id| Broken { api_id: id.to_owned(), ..Broken::default() });
+        registered.applied(&Applied { broken: broken.to_vec(), ..applied(1) });
+        let broken: Vec<_> = own.all()[0].broken.iter().map(|broken| broken.api_id.clone()).collect();
+        assert_eq!(broken, ["a1b2c3d4e5"]);
+    }
+
+    #[test]
     fn a_report_of_all_sessions_fits_one_message_whatever_data_nodes_say() {
         let own = Own::new(1);
-        let long = "x".repeat(100_000);
-        let registered =
-            own.register(&Hello { address: long.clone(), version: long.clone(), ..hello("a") }, 0).unwrap();
+        // Four bytes each: what counts characters lets four times as much through.
+        let long = "\u{1f30a}".repeat(1_000);
+        let hello = Hello {
+            node_id: long.clone(),
+            address: long.clone(),
+            version: long.clone(),
+            incarnation: long.clone(),
+            ..Hello::default()
+        };
+        let registered = own.register(&hello, u64::MAX).unwrap();
         let diagnostic = sluice_proto::model::Diagnostic { message: long.clone(), ..Default::default() };
-        let broken = |id: usize| Broken { api_id: format!("api{id:07}"), diagnostics: vec![diagnostic.clone(); 10] };
-        registered.applied(&Applied { broken: (0..1_000).map(broken).collect(), ..applied(1) });
+        // As long as ids may be.
+        let broken = |id: usize| Broken { api_id: format!("{id:064}"), diagnostics: vec![diagnostic.clone(); 10] };
+        let revision = sluice_proto::model::Revision { generation: long.clone(), number: u64::MAX };
+        registered.applied(&Applied { broken: (0..1_000).map(broken).collect(), revision: Some(revision) });
         registered.rejected(&long);
         let report = own.report(Extent::All, 1);
         let session = &report.sessions[0];

@@ -1,4 +1,6 @@
 //! The beginning of a stream: who opens it, and whether this node may serve it.
+//!
+//! A detached node serves only those that hold nothing: any others would come back to it as often as it sent them away.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,6 +25,10 @@ where
     let hello = hello(shared, incoming, caller).await?;
     gate::pass(&shared.fleet).await?;
     of_this_cluster(shared, &hello)?;
+    // It was sent here by a control node that is detached too, or has just left this one.
+    if hello.revision.is_some() && shared.fleet.is_detached() {
+        return Err(Ended::Detached);
+    }
     Ok(hello)
 }
 

@@ -1,13 +1,14 @@
 //! One stream, from hello to its end.
 //!
 //! Promise: one delta in flight, and the next spans all that happened meanwhile; within a generation never a smaller
-//! number than the data node holds; a digest goes out every second. Absent: who else streams (`fleet`).
+//! number than the data node holds; a digest goes out every second; a data node that holds something is sent elsewhere when
+//! no leader hears of it here. Absent: who else streams (`fleet`).
 
 use std::{pin::pin, sync::Arc};
 
 use prost::Message;
 use sluice_model::Revision;
-use sluice_proto::sync::{Applied, Beat, Behind, FromControl, FromData, Welcome, from_control, from_data};
+use sluice_proto::sync::{Applied, Beat, Behind, Detached, FromControl, FromData, Welcome, from_control, from_data};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
@@ -47,6 +48,10 @@ where
     };
     match ended {
         Ended::Left => info!(node = caller.node_id, "data node left"),
+        Ended::Detached => {
+            info!(node = caller.node_id, "data node sent elsewhere: no leader takes the reports of this control node");
+            let _ = out.try_send(Ok(FromControl { kind: Some(from_control::Kind::Detached(Detached {})) }));
+        }
         Ended::Refused(status) => {
             info!(node = caller.node_id, reason = status.message(), "stream ended");
             // A data node that does not read is not told.
@@ -59,6 +64,8 @@ where
 pub(super) enum Ended {
     /// The data node has ended it, or was told why it ends.
     Left,
+    /// No leader hears of the data node here.
+    Detached,
     Refused(Status),
 }
 
@@ -109,7 +116,15 @@ where
         resync_from: now.checked_sub(inner.timing.resync_every).unwrap_or(now),
     };
     info!(node = caller.node_id, session = session.registered.session_id(), "data node connected");
-    let ended = session.run().await;
+    let replaced = session.registered.ended();
+    // Cancel-safe: a stream that is cut off has no state but its registration.
+    let ended = tokio::select! {
+        ended = session.run() => ended,
+        () = replaced.cancelled() => {
+            shared.meters.crowded.increment(1);
+            Ended::Refused(Status::aborted("newer streams of this data node have replaced it"))
+        }
+    };
     shared.meters.sessions.set(inner.own.len() as f64);
     ended
 }
@@ -232,23 +247,30 @@ where
         }
         let permit = self.meanwhile(shared.snapshots.acquire()).await?;
         let permit = permit.map_err(|_| Status::unavailable("this control node stops; try another"))?;
-        let mut reading = snapshot::read(&self.shared.fleet.inner.source).await;
+        let mut reading = snapshot::read(&shared.fleet.inner.source).await;
+        let sent = timeout(shared.fleet.inner.timing.snapshot_max, self.send_all(&mut reading.messages)).await;
+        drop(permit);
+        let bytes = sent.unwrap_or_else(|_| {
+            shared.meters.unread.increment(1);
+            Err(Status::deadline_exceeded("the data node reads too slowly for a whole snapshot").into())
+        })?;
+        self.in_flight = Some(reading.revision);
+        self.heard = Instant::now();
+        shared.meters.sent_snapshots.increment(1);
+        shared.meters.snapshot_bytes.increment(bytes);
+        Ok(())
+    }
+
+    /// Sends the messages of a snapshot as they are read; their bytes.
+    async fn send_all(&mut self, messages: &mut mpsc::Receiver<FromControl>) -> Result<u64, Ended> {
         let mut bytes = 0;
         let mut ended = false;
-        while let Some(message) = reading.messages.recv().await {
+        while let Some(message) = messages.recv().await {
             ended = matches!(message.kind, Some(from_control::Kind::SnapshotEnd(_)));
             bytes += message.encoded_len() as u64;
             self.send(message).await?;
         }
-        drop(permit);
-        if !ended {
-            return Err(Status::internal("a snapshot was not read to its end").into());
-        }
-        self.in_flight = Some(reading.revision);
-        self.heard = Instant::now();
-        self.shared.meters.sent_snapshots.increment(1);
-        self.shared.meters.snapshot_bytes.increment(bytes);
-        Ok(())
+        if ended { Ok(bytes) } else { Err(Status::internal("a snapshot was not read to its end").into()) }
     }
 
     /// Waits for something that others may hold up, and beats meanwhile: a data node that hears nothing goes elsewhere,
@@ -322,7 +344,11 @@ where
         self.send(FromControl { kind: Some(kind) }).await
     }
 
+    /// Every message, and so each beat, finds out whether the data node is better off elsewhere.
     async fn send(&mut self, message: FromControl) -> Result<(), Ended> {
+        if self.held.is_some() && self.shared.fleet.is_detached() {
+            return Err(Ended::Detached);
+        }
         match timeout(self.shared.fleet.inner.timing.send_max, self.out.send(Ok(message))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Left),

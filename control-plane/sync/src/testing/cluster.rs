@@ -25,7 +25,7 @@ pub(crate) fn quick() -> Timing {
         behind_max: Duration::from_millis(100),
         resync_every: Duration::from_millis(100),
         report_every: Duration::from_millis(50),
-        voters_max: Duration::from_millis(300),
+        hidden_max: Duration::from_millis(300),
         gone_after: Duration::from_millis(100),
         confirm_max: Duration::from_millis(100),
         look_every: Duration::from_millis(10),
@@ -139,6 +139,11 @@ impl Cluster {
         self.nodes[0].inner.network.cut_off.lock().unwrap().insert(raft_id);
     }
 
+    /// What a node says reaches the others again.
+    pub(crate) fn connect(&self, raft_id: u64) {
+        self.nodes[0].inner.network.cut_off.lock().unwrap().remove(&raft_id);
+    }
+
     /// Drops every handle of every fleet.
     pub(crate) fn forget_fleets(&mut self) {
         self.nodes[0].inner.network.fleets.lock().unwrap().clear();
@@ -194,6 +199,10 @@ impl Source for Node {
 
     fn voters(&self) -> Vec<u64> {
         self.inner.voters.clone()
+    }
+
+    fn confirmed(&self) -> Option<Duration> {
+        self.inner.caught_up.borrow().then_some(Duration::ZERO)
     }
 
     async fn caught_up(&self, deadline: Instant) -> bool {

@@ -194,6 +194,10 @@ impl Source for Gated {
         self.node.voters()
     }
 
+    fn confirmed(&self) -> Option<Duration> {
+        self.node.confirmed()
+    }
+
     async fn caught_up(&self, deadline: std::time::Instant) -> bool {
         self.node.caught_up(deadline).await
     }

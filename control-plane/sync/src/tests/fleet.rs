@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sluice_model::limits;
 use sluice_proto::{admin::WaitReply, model::Diagnostic, sync::Broken};
 
 use crate::{
@@ -40,11 +41,11 @@ async fn a_wait_ends_when_the_last_node_of_the_last_control_node_serves() {
     first.moved().await;
     first.applied().await;
     second.moved().await;
-    let early = cluster.fleets[0].wait(revision.clone(), SHORT).await;
+    let early = cluster.fleets[0].wait(revision.clone(), Vec::new(), SHORT).await;
     assert!(!early.served);
     assert_eq!(states(&early), [("d1", "served"), ("d2", "waiting")]);
     let fleet = cluster.fleets[0].clone();
-    let waiting = tokio::spawn(async move { fleet.wait(revision, LONG).await });
+    let waiting = tokio::spawn(async move { fleet.wait(revision, Vec::new(), LONG).await });
     second.applied().await;
     let reply = waiting.await.unwrap();
     assert!(reply.served && reply.voters_not_heard.is_empty());
@@ -54,11 +55,11 @@ async fn a_wait_ends_when_the_last_node_of_the_last_control_node_serves() {
 #[tokio::test]
 async fn a_wait_needs_at_least_one_node_and_takes_the_first_that_comes() {
     let cluster = Cluster::start(1, quick());
-    let none = cluster.fleets[0].wait(cluster.revision(0), SHORT).await;
+    let none = cluster.fleets[0].wait(cluster.revision(0), Vec::new(), SHORT).await;
     assert!(!none.served && none.nodes.is_empty());
     let fleet = cluster.fleets[0].clone();
     let revision = cluster.revision(0);
-    let waiting = tokio::spawn(async move { fleet.wait(revision, LONG).await });
+    let waiting = tokio::spawn(async move { fleet.wait(revision, Vec::new(), LONG).await });
     let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
     assert!(waiting.await.unwrap().served);
 }
@@ -73,7 +74,7 @@ async fn a_node_that_leaves_is_dropped_from_the_wait() {
     stays.moved().await;
     stays.applied().await;
     let (fleet, revision) = (cluster.fleets[0].clone(), cluster.revision(number));
-    let waiting = tokio::spawn(async move { fleet.wait(revision, LONG).await });
+    let waiting = tokio::spawn(async move { fleet.wait(revision, Vec::new(), LONG).await });
     drop(leaves);
     let reply = waiting.await.unwrap();
     assert!(reply.served);
@@ -89,10 +90,10 @@ async fn a_node_that_moves_to_another_control_node_is_waited_for() {
     drop(moves);
     listed(&cluster.fleets[0], "gone", 1).await;
     let number = cluster.change("p1");
-    let early = cluster.fleets[0].wait(cluster.revision(number), SHORT).await;
+    let early = cluster.fleets[0].wait(cluster.revision(number), Vec::new(), SHORT).await;
     assert_eq!((early.served, states(&early)), (false, vec![("d1", "waiting")]));
     let _moved = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
-    assert!(cluster.fleets[0].wait(cluster.revision(number), LONG).await.served);
+    assert!(cluster.fleets[0].wait(cluster.revision(number), Vec::new(), LONG).await.served);
 }
 
 #[tokio::test]
@@ -102,37 +103,82 @@ async fn a_broken_api_is_an_answer_with_its_reasons() {
     let number = cluster.change("p1");
     node.moved().await;
     let diagnostic = Diagnostic { at: "x".to_owned(), message: "no uri".to_owned(), ..Diagnostic::default() };
-    node.applied_with(vec![Broken { api_id: "a1".to_owned(), diagnostics: vec![diagnostic] }]).await;
-    let reply = cluster.fleets[0].wait(cluster.revision(number), LONG).await;
+    node.applied_with(vec![Broken { api_id: "a1b2c3d4e5".to_owned(), diagnostics: vec![diagnostic] }]).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(number), Vec::new(), LONG).await;
     assert_eq!((reply.served, states(&reply)), (false, vec![("d1", "broken")]));
-    assert_eq!(reply.nodes[0].diagnostics, ["api a1: x: no uri"]);
-    assert_eq!(cluster.fleets[0].nodes()[0].broken_apis, ["a1"]);
+    assert_eq!(reply.nodes[0].diagnostics, ["api a1b2c3d4e5: x: no uri"]);
+    assert_eq!(cluster.fleets[0].nodes()[0].broken_apis, ["a1b2c3d4e5"]);
 }
 
 #[tokio::test]
-async fn a_leader_waits_for_every_voter_and_then_names_those_it_has_not_heard() {
-    let cluster = Cluster::start(3, quick());
+async fn an_api_that_is_not_asked_about_may_be_broken() {
+    let mut cluster = Cluster::start(1, quick());
+    let mut node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let number = cluster.change("p1");
+    node.moved().await;
+    let broken = |id: usize| Broken { api_id: format!("broken{id:04}"), ..Broken::default() };
+    node.applied_with(vec![broken(1)]).await;
+    let fleet = cluster.fleets[0].clone();
+    let asked = async |ids: &[&str]| {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        let reply = fleet.wait(cluster.revision(number), ids, LONG).await;
+        (reply.served, reply.nodes[0].state.clone())
+    };
+    assert_eq!(asked(&["other00001"]).await, (true, "served".to_owned()));
+    assert_eq!(asked(&["other00001", "broken0001"]).await, (false, "broken".to_owned()));
+    assert_eq!(asked(&[]).await, (false, "broken".to_owned()));
+    node.applied_with((0..limits::BROKEN_APIS_MAX).map(broken).collect()).await;
+    while fleet.nodes()[0].broken_apis.len() < limits::BROKEN_APIS_MAX {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asked(&["other00001"]).await, (false, "broken".to_owned()), "it may be one that is not told");
+}
+
+#[tokio::test]
+async fn a_wait_is_open_while_a_voter_may_hide_data_nodes_and_then_only_names_it() {
+    let mut cluster = Cluster::start(3, Timing { hidden_max: LONG, ..quick() });
+    // One that was retired and never comes back.
+    cluster.join("d9");
     let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
     cluster.cut_off(3);
     cluster.lead(1, 2);
-    let early = cluster.fleets[0].wait(cluster.revision(0), SHORT / 2).await;
-    assert!(!early.served && early.voters_not_heard.contains(&3));
-    let reply = cluster.fleets[0].wait(cluster.revision(0), LONG).await;
-    assert_eq!((reply.served, reply.voters_not_heard.as_slice()), (false, &[3][..]));
+    let early = cluster.fleets[0].wait(cluster.revision(0), Vec::new(), SHORT).await;
+    assert_eq!((early.served, early.voters_not_heard.as_slice()), (false, &[3][..]));
+    assert_eq!(states(&early), [("d1", "served")], "there is no other obstacle, and yet it is not an answer");
+
+    let mut cluster = Cluster::start(3, quick());
+    cluster.join("d9");
+    let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    cluster.cut_off(3);
+    cluster.lead(1, 2);
+    let reply = cluster.fleets[0].wait(cluster.revision(0), Vec::new(), LONG).await;
+    assert_eq!((reply.served, reply.voters_not_heard.as_slice()), (true, &[3][..]));
     assert_eq!(states(&reply), [("d1", "served")]);
 }
 
 #[tokio::test]
+async fn a_broken_api_is_said_at_once_whoever_is_not_heard() {
+    let mut cluster = Cluster::start(2, Timing { hidden_max: LONG, ..quick() });
+    cluster.join("d9");
+    let node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    cluster.cut_off(2);
+    cluster.lead(1, 2);
+    node.applied_with(vec![Broken { api_id: "a1b2c3d4e5".to_owned(), ..Broken::default() }]).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(0), Vec::new(), LONG * 2).await;
+    assert_eq!((reply.served, states(&reply)), (false, vec![("d1", "broken")]));
+}
+
+#[tokio::test]
 async fn a_voter_that_is_not_heard_does_not_matter_when_every_joined_node_is_elsewhere() {
-    let mut cluster = Cluster::start(3, quick());
+    let mut cluster = Cluster::start(3, Timing { hidden_max: LONG, ..quick() });
     cluster.join("d1");
     let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
     cluster.cut_off(3);
     cluster.lead(1, 2);
-    let reply = cluster.fleets[0].wait(cluster.revision(0), LONG).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(0), Vec::new(), LONG).await;
     assert!(reply.served && reply.voters_not_heard.is_empty());
     cluster.join("d2");
-    let reply = cluster.fleets[0].wait(cluster.revision(0), LONG).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(0), Vec::new(), SHORT).await;
     assert_eq!((reply.served, reply.voters_not_heard.as_slice()), (false, &[3][..]));
 }
 
@@ -143,22 +189,22 @@ async fn a_new_leader_learns_of_every_session() {
     let mut second = DataNode::serving(&cluster, &cluster.servers[1], "d2").await;
     listed(&cluster.fleets[0], "serving", 2).await;
     cluster.lead(2, 2);
-    let reply = cluster.fleets[1].wait(cluster.revision(0), LONG).await;
+    let reply = cluster.fleets[1].wait(cluster.revision(0), Vec::new(), LONG).await;
     assert!(reply.served && reply.nodes.len() == 2);
     let number = cluster.change("p1");
     for node in [&mut first, &mut second] {
         node.moved().await;
         node.applied().await;
     }
-    assert!(cluster.fleets[1].wait(cluster.revision(number), LONG).await.served);
+    assert!(cluster.fleets[1].wait(cluster.revision(number), Vec::new(), LONG).await.served);
 }
 
 #[tokio::test]
 async fn a_node_that_does_not_lead_or_stops_to_answers_at_once() {
     let cluster = Cluster::start(2, quick());
-    assert!(!cluster.fleets[1].wait(cluster.revision(0), LONG).await.served);
+    assert!(!cluster.fleets[1].wait(cluster.revision(0), Vec::new(), LONG).await.served);
     let (fleet, revision) = (cluster.fleets[0].clone(), cluster.revision(7));
-    let waiting = tokio::spawn(async move { fleet.wait(revision, Duration::from_secs(600)).await });
+    let waiting = tokio::spawn(async move { fleet.wait(revision, Vec::new(), Duration::from_secs(600)).await });
     cluster.lead(2, 2);
     assert!(!waiting.await.unwrap().served);
 }
@@ -167,19 +213,19 @@ async fn a_node_that_does_not_lead_or_stops_to_answers_at_once() {
 async fn a_leader_that_no_quorum_confirms_never_says_that_all_is_served() {
     let cluster = Cluster::start(3, quick());
     let _node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
-    assert!(cluster.fleets[0].wait(cluster.revision(0), LONG).await.served);
+    assert!(cluster.fleets[0].wait(cluster.revision(0), Vec::new(), LONG).await.served);
     cluster.nodes[0].lose_quorum();
-    let reply = cluster.fleets[0].wait(cluster.revision(0), SHORT).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(0), Vec::new(), SHORT).await;
     assert_eq!((reply.served, states(&reply)), (false, vec![("d1", "served")]));
     let (fleet, revision) = (cluster.fleets[0].clone(), cluster.revision(0));
-    let waiting = tokio::spawn(async move { fleet.wait(revision, LONG).await });
+    let waiting = tokio::spawn(async move { fleet.wait(revision, Vec::new(), LONG).await });
     cluster.nodes[0].catch_up();
     assert!(waiting.await.unwrap().served, "once it is confirmed it says so");
 }
 
 #[tokio::test]
-async fn a_voter_that_fell_silent_is_named_unless_every_joined_node_is_elsewhere() {
-    let timing = Timing { reporter_silence_max: Duration::from_millis(300), ..quick() };
+async fn a_voter_that_fell_silent_hides_its_data_nodes_until_they_have_left_it() {
+    let timing = Timing { reporter_silence_max: Duration::from_millis(300), hidden_max: LONG, ..quick() };
     let mut cluster = Cluster::start(2, timing);
     cluster.join("d1");
     cluster.join("d2");
@@ -188,11 +234,11 @@ async fn a_voter_that_fell_silent_is_named_unless_every_joined_node_is_elsewhere
     listed(&cluster.fleets[0], "serving", 2).await;
     cluster.cut_off(2);
     listed(&cluster.fleets[0], "gone", 1).await;
-    let reply = cluster.fleets[0].wait(cluster.revision(0), LONG).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(0), Vec::new(), SHORT).await;
     assert_eq!((reply.served, reply.voters_not_heard.as_slice()), (false, &[2][..]));
     drop(second);
     let _moved = DataNode::serving(&cluster, &cluster.servers[0], "d2").await;
-    assert!(cluster.fleets[0].wait(cluster.revision(0), LONG).await.served);
+    assert!(cluster.fleets[0].wait(cluster.revision(0), Vec::new(), LONG).await.served);
 }
 
 #[tokio::test]

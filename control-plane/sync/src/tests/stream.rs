@@ -153,6 +153,35 @@ async fn a_node_that_waits_for_its_turn_hears_beats() {
 }
 
 #[tokio::test]
+async fn data_nodes_that_read_too_slowly_lose_their_turn() {
+    let timing = Timing { snapshot_max: Duration::from_millis(100), beat_every: Duration::from_millis(10), ..quick() };
+    let mut cluster = Cluster::start(1, timing);
+    for id in 0..12 {
+        cluster.apply(plan(&format!("p{id}"), &vec![7; limits::STREAM_CHUNK_BYTES_MAX / 2]));
+    }
+    let mut slow = Vec::new();
+    for id in ["d1", "d2", "d3", "d4"] {
+        let mut node = DataNode::connect(&cluster, &cluster.servers[0], id, None).await;
+        node.welcomed().await;
+        slow.push(node);
+    }
+    // They never read on, and none of them leaves.
+    let mut waits = DataNode::connect(&cluster, &cluster.servers[0], "d5", None).await;
+    waits.welcomed().await;
+    assert!(matches!(waits.moved().await, Moved::BySnapshot { .. }));
+    drop(slow);
+}
+
+#[tokio::test]
+async fn a_data_node_has_few_streams_and_the_oldest_ends() {
+    let cluster = Cluster::start(1, quick());
+    let mut first = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let _second = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let _third = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    assert_eq!(first.next().await.unwrap_err().unwrap().code(), Code::Aborted);
+}
+
+#[tokio::test]
 async fn another_generation_is_taken_only_whole() {
     let mut cluster = Cluster::start(1, quick());
     cluster.change("p1");
