@@ -22,7 +22,7 @@ use crate::{
     freshness::Freshness,
     noun::Noun,
     output::revision_json,
-    session::{Session, ShowValue, new_request_id},
+    session::{Session, ShowValue},
     table::{column, time},
     upload,
 };
@@ -182,7 +182,7 @@ impl Import {
 pub(crate) async fn import(session: &Session, file: &Path, start: ImportStart) -> Result<ImportResult, Failure> {
     let bytes = upload::read(file)?;
     let start = ImportStart {
-        request_id: new_request_id(),
+        request_id: session.requests.next(),
         file_name: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         size: bytes.len() as u64,
         ..start

@@ -4,10 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, Args, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 use sluice_model::ids::{NotAStageName, StageName};
+use uuid::Uuid;
 
 use crate::{
     api, cluster, completion, configuration, context, deployment, dev, duration, echo, freshness::Freshness, key, node,
-    output::Format, plan, route, stage,
+    output::Format, plan, request, route, stage,
 };
 
 /// The operator's command line of Sluice: APIs, stages, keys, plans and the cluster itself.
@@ -21,9 +22,10 @@ Examples:
   sluice api import pets.yaml --backend http://127.0.0.1:9000
   sluice api deploy pets --stage prod
   sluice key create alice -o json
+  sluice key create alice --request-id 0198b7c4-5a00-7000-8000-0123456789ab   # as status 3 said
 
-Exit status: 0 done; 1 failed, nothing changed; 2 wrong usage or an ambiguous name; 3 not reachable, outcome unknown
-(retrying is safe); 4 someone else changed it; 5 committed, but not served everywhere in time."
+Exit status: 0 done; 1 failed, nothing changed, or the output could not be written; 2 wrong usage or an ambiguous
+name; 3 not reachable, outcome unknown (repeat it with the --request-id of the error, and it is done once); 4 someone else changed it; 5 committed, but not served everywhere in time."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -76,6 +78,9 @@ pub(crate) struct Global {
     /// How long one call may take; does not bound imports and waits
     #[arg(long, default_value = "10s", value_parser = duration::parse, value_name = "TIME", global = true)]
     pub(crate) timeout: Duration,
+    /// Id of the change, as the error of a try with an unknown outcome names it: repeated with it, it is made once
+    #[arg(long, value_parser = request::parse, value_name = "UUID", global = true)]
+    pub(crate) request_id: Option<Uuid>,
     /// Speak plaintext to control nodes that are not on this machine
     #[arg(long, global = true)]
     pub(crate) insecure: bool,
@@ -209,6 +214,7 @@ mod tests {
             "sluice stage set pets prod */*/throttling/rateLimit=100 variables/x-",
             "sluice stage rollback pets prod --to abc123 --yes",
             "sluice key create alice --value-file -",
+            "sluice key create alice --request-id 0198b7c4-5a00-7000-8000-0123456789ab",
             "sluice plan create gold --rate 100/s --burst 20",
             "sluice plan attach gold pets prod --method 'GET /pets' --rate 1000/h",
             "sluice cluster token create --role data --ttl 1h",
@@ -244,6 +250,7 @@ mod tests {
             "sluice plan attach gold pets prod --rate 5",
             "sluice cluster token create --role boss",
             "sluice --timeout soon api list",
+            "sluice key create alice --request-id 1",
             "sluice dev --control-nodes 2",
             "sluice dev --data-nodes 0",
             "sluice dev --ports 80",
@@ -252,6 +259,18 @@ mod tests {
         ];
         for line in refused {
             assert!(Cli::try_parse_from(words(line)).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_negative_limit_is_refused_as_a_limit_and_not_as_a_flag() {
+        for (line, expected) in [
+            ("sluice plan create gold --rate -1", "expected a rate"),
+            ("sluice plan create gold --burst -1", "expected a whole number"),
+            ("sluice plan attach gold pets prod --method 'GET /pets' --rate -1/s", "expected a rate"),
+        ] {
+            let refused = Cli::try_parse_from(words(line)).unwrap_err().to_string();
+            assert!(refused.contains(expected), "{line}: {refused}");
         }
     }
 

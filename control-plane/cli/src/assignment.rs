@@ -20,7 +20,9 @@ pub(crate) fn parse(text: &str) -> Result<Assignment, String> {
     };
     match found {
         Some((path, assignment)) if !path.is_empty() => Ok(assignment),
-        _ => Err(format!("expected PATH=VALUE, or PATH- to remove it, found `{text}`")),
+        _ => Err(format!(
+            "expected PATH=VALUE, or PATH- to remove it, found `{text}`; paths are description, variables/NAME, ..."
+        )),
     }
 }
 

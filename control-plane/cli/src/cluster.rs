@@ -17,7 +17,7 @@ use crate::{
     node::Role,
     noun::pages,
     output::{Changed, marked},
-    session::{Session, new_request_id},
+    session::Session,
     table::{self, Column, column, time},
 };
 
@@ -141,7 +141,7 @@ fn member_json(member: &Member) -> Value {
 
 async fn create_token(session: &Session, role: Role, ttl: Duration) -> Result<(), Failure> {
     let ttl_seconds = Some(ttl.as_secs().max(1));
-    let message = CreateTokenRequest { request_id: new_request_id(), role: role.name(), ttl_seconds };
+    let message = CreateTokenRequest { request_id: session.requests.next(), role: role.name(), ttl_seconds };
     let reply = session
         .client
         .call(session.timeout, message, async |channel, request| {
@@ -153,7 +153,8 @@ async fn create_token(session: &Session, role: Role, ttl: Duration) -> Result<()
     session.output.note(&format!("token {} for one {} node, until {expires}", reply.id, role.name()));
     // The token alone on stdout, so that it can be sent to a file.
     session.output.either(&value, &reply.token);
-    Ok(())
+    let (id, what) = (&reply.id, "the token was made, and cannot be shown again");
+    session.output.unwritten_but(&format!("{what}: `sluice cluster token revoke {id}`, and make another"))
 }
 
 async fn list_tokens(session: &Session, page: &Page) -> Result<(), Failure> {
@@ -182,7 +183,7 @@ fn token_json(token: &TokenLine) -> Value {
 
 async fn revoke_token(session: &Session, id: &str, consent: Consent) -> Result<(), Failure> {
     session.consent(consent, &format!("revoke token {id}"))?;
-    let message = RevokeTokenRequest { request_id: new_request_id(), id: id.to_owned() };
+    let message = RevokeTokenRequest { request_id: session.requests.next(), id: id.to_owned() };
     session
         .client
         .call(session.timeout, message, async |channel, request| {

@@ -1,11 +1,9 @@
 //! `completion`: what a shell needs to complete commands.
 
-use std::io::Write as _;
-
 use clap::{Args, CommandFactory as _, ValueEnum};
 use clap_complete::{Shell, generate};
 
-use crate::{args::Cli, failure::Failure};
+use crate::{args::Cli, output::Output};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Known {
@@ -23,7 +21,7 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self, output: Output) {
         let shell = match self.shell {
             Known::Bash => Shell::Bash,
             Known::Zsh => Shell::Zsh,
@@ -31,8 +29,6 @@ impl Completion {
         };
         let mut script = Vec::new();
         generate(shell, &mut Cli::command(), "sluice", &mut script);
-        // A closed pipe (`sluice completion bash | head`) is no error.
-        drop(std::io::stdout().write_all(&script));
-        Ok(())
+        output.bytes(&script);
     }
 }

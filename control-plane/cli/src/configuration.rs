@@ -14,7 +14,7 @@ use crate::{
     freshness::Freshness,
     objects,
     output::{Format, marked, revision_json, yaml},
-    session::{Session, config, new_request_id},
+    session::{Session, config},
     table::{self, Column, column},
 };
 
@@ -94,7 +94,7 @@ impl Diff {
 
 async fn apply(session: &Session, files: &Files, commit: Commit) -> Result<ApplyReply, Failure> {
     let objects = objects::read(&files.files)?;
-    let message = ApplyRequest { request_id: new_request_id(), objects, dry_run: commit == Commit::No };
+    let message = ApplyRequest { request_id: session.requests.next(), objects, dry_run: commit == Commit::No };
     session.client.call(session.timeout, message, async |channel, request| config(channel).apply(request).await).await
 }
 

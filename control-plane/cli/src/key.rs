@@ -21,7 +21,7 @@ use crate::{
     freshness::Freshness,
     noun::Noun,
     output::revision_json,
-    session::{Session, ShowValue, new_request_id},
+    session::{Session, ShowValue, id_of_stored},
     table::{column, time},
     upload,
 };
@@ -133,11 +133,14 @@ async fn create(session: &Session, key: ApiKey) -> Result<(), Failure> {
         document::Kind::ApiKey(key) => key.value.clone(),
         _ => None,
     });
+    let id = reply.results.first().and_then(id_of_stored).unwrap_or_default();
     KEY.print_changed(session, "created", reply);
     if let (crate::output::Format::Table, Some(value)) = (session.output.format(), value) {
         session.output.text(&format!("value {value}"));
     }
-    Ok(())
+    session
+        .output
+        .unwritten_but(&format!("the key was made, its id is {id}: `sluice key get {id} --show-value` shows its value"))
 }
 
 fn value_of(file: PathBuf) -> Result<String, Failure> {
@@ -153,7 +156,7 @@ async fn set_enabled(session: &Session, key: &str, verb: &str, value: &str) -> R
 
 async fn import(session: &Session, file: &std::path::Path) -> Result<(), Failure> {
     let bytes = upload::read(file)?;
-    let start = ImportCsvStart { request_id: new_request_id(), size: bytes.len() as u64 };
+    let start = ImportCsvStart { request_id: session.requests.next(), size: bytes.len() as u64 };
     let bar = upload::bar(session.output);
     bar.set_message("rows");
     bar.set_length(bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count().saturating_sub(1) as u64);

@@ -1,7 +1,7 @@
 //! `sluice`: the operator's command line.
 //!
 //! Promise: commands, flags, exit statuses and JSON are a contract with scripts; a command that changes something says
-//! what it changed and at which revision, and may be repeated when its outcome is not known. Absent: any knowledge of
+//! what it changed and at which revision, and may be repeated, by its request id, when its outcome is not known. Absent: any knowledge of
 //! the state itself: all of it is asked of a control node over gRPC. `dev` alone starts nodes.
 
 mod api;
@@ -33,6 +33,7 @@ mod output;
 mod plan;
 mod plan_key;
 mod rate;
+mod request;
 mod route;
 mod session;
 mod signals;
@@ -60,7 +61,13 @@ fn main() -> ExitCode {
     };
     let output = Output::new(cli.global.output);
     match run(cli, output) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => match output.unwritten() {
+            None => exit.into(),
+            Some(failure) => {
+                output.failure(&failure);
+                failure.exit.into()
+            }
+        },
         Err(failure) => {
             output.failure(&failure);
             failure.exit.into()
@@ -78,11 +85,14 @@ fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         match cli.command {
             Command::Dev(command) => command.run(output).await.map(|()| Exit::Done),
             Command::Echo(command) => command.run(output).await.map(|()| Exit::Done),
-            Command::Completion(command) => command.run().map(|()| Exit::Done),
+            Command::Completion(command) => {
+                command.run(output);
+                Ok(Exit::Done)
+            }
             Command::Context(command) => command.run(output).map(|()| Exit::Done),
             command => {
                 let session = Session::open(&cli.global, output)?;
-                command.ask(&session).await
+                command.ask(&session).await.map_err(|failure| session.requests.with_repetition(failure))
             }
         }
     })

@@ -1,8 +1,12 @@
 //! What a command prints: tables for people, JSON or YAML for scripts. Errors and progress go to stderr.
 //!
-//! A closed pipe is no error: who stopped reading has seen enough.
+//! A closed pipe is no error: who stopped reading has seen enough. Anything else that keeps stdout from being written is: the
+//! command ends with status 1, since a script would take half an answer for the whole.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{self, ErrorKind, IsTerminal as _, Write as _},
+    sync::OnceLock,
+};
 
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
@@ -10,7 +14,7 @@ use sluice_proto::model::{Diagnostic, Revision};
 
 use crate::{
     counted::counted,
-    failure::{Failure, diagnostic_text},
+    failure::{Exit, Failure, diagnostic_text},
     freshness::Stale,
     table::{self, Column},
 };
@@ -25,6 +29,9 @@ pub(crate) enum Format {
     Json,
     Yaml,
 }
+
+/// Why stdout could not be written, first of all. One per process, as stdout is.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
 
 /// The way out.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +124,26 @@ impl Output {
 
     /// A line, or lines, on stdout.
     pub(crate) fn text(self, text: &str) {
-        drop(writeln!(std::io::stdout().lock(), "{text}"));
+        self.bytes(format!("{text}\n").as_bytes());
+    }
+
+    /// Bytes as they are, on stdout.
+    pub(crate) fn bytes(self, bytes: &[u8]) {
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+        if let Some(failure) = failure_of(written) {
+            let _ = UNWRITTEN.set(failure);
+        }
+    }
+
+    /// What stands on stdout is not all there is to say.
+    pub(crate) fn unwritten(self) -> Option<Failure> {
+        UNWRITTEN.get().map(|problem| unwritten(problem, "what the command was to change is changed all the same"))
+    }
+
+    /// The same after something was made that only this answer shows: what it is, and how to see it now.
+    pub(crate) fn unwritten_but(self, made: &str) -> Result<(), Failure> {
+        UNWRITTEN.get().map_or(Ok(()), |problem| Err(unwritten(problem, made)))
     }
 
     /// A remark for people, on stderr.
@@ -145,6 +171,16 @@ impl Output {
         };
         drop(writeln!(std::io::stderr().lock(), "{text}"));
     }
+}
+
+fn unwritten(problem: &str, done: &str) -> Failure {
+    let message = format!("the output could not be written: {problem}; {done}");
+    Failure::new(Exit::Failed, "output-not-written", message)
+}
+
+/// What a write to stdout failed with, unless who reads it has gone.
+fn failure_of(written: io::Result<()>) -> Option<String> {
+    written.err().filter(|error| error.kind() != ErrorKind::BrokenPipe).map(|error| error.to_string())
 }
 
 /// A value as YAML.
@@ -185,6 +221,13 @@ mod tests {
         let revision = Revision { generation: "g".into(), number: 7 };
         let shown = with_revision(json!({"id": "abc"}), Some(&revision));
         assert_eq!(shown, json!({"id": "abc", "revision": {"generation": "g", "number": 7}}));
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
+        assert_eq!(failure_of(Ok(())), None);
+        assert_eq!(failure_of(Err(ErrorKind::BrokenPipe.into())), None);
+        assert!(failure_of(Err(ErrorKind::StorageFull.into())).is_some());
     }
 
     #[test]

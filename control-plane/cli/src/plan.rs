@@ -40,10 +40,10 @@ pub(crate) const PLAN: Noun = Noun {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Limits {
     /// Requests per second, minute or hour of each key; without it, as many a second as the burst; none takes it away
-    #[arg(long, value_parser = parse_rate, value_name = "100|100/s|1000/h|none")]
+    #[arg(long, value_parser = parse_rate, allow_hyphen_values = true, value_name = "100|100/s|1000/h|none")]
     rate: Option<Limit<f64>>,
     /// Requests that may come at once; without it, one second's worth of the rate; none takes it away
-    #[arg(long, value_parser = parse_burst, value_name = "N|none")]
+    #[arg(long, value_parser = parse_burst, allow_hyphen_values = true, value_name = "N|none")]
     burst: Option<Limit<i32>>,
 }
 
@@ -102,10 +102,10 @@ Examples:
         method: Option<MethodName>,
         /// Requests per second, minute or hour of each key on this method; without it, as many a second as the burst;
         /// none takes it away
-        #[arg(long, value_parser = parse_rate, requires = "method", value_name = "100|100/s|1000/h|none")]
+        #[arg(long, value_parser = parse_rate, allow_hyphen_values = true, requires = "method", value_name = "100|100/s|1000/h|none")]
         rate: Option<Limit<f64>>,
         /// Requests on this method that may come at once; without it, one second's worth of the rate; none takes it away
-        #[arg(long, value_parser = parse_burst, requires = "method", value_name = "N|none")]
+        #[arg(long, value_parser = parse_burst, allow_hyphen_values = true, requires = "method", value_name = "N|none")]
         burst: Option<Limit<i32>>,
     },
     /// Close a stage to the keys of a plan, or take the limits of one method away; `attach` is the opposite

@@ -18,6 +18,7 @@ use crate::{
     freshness::Freshness,
     noun::Noun,
     output::Output,
+    request::RequestIds,
     table::Column,
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Session {
     pub(crate) output: Output,
     pub(crate) timeout: Duration,
     pub(crate) freshness: Freshness,
+    /// Of what this command changes.
+    pub(crate) requests: Rc<RequestIds>,
 }
 
 impl Session {
@@ -65,7 +68,8 @@ impl Session {
         let dialer = Dialer::of_operator(&trust, token.as_ref(), plaintext)
             .map_err(|failure| Failure::usage(failure.to_string()))?;
         let client = Rc::new(Client::new(&dialer, &urls)?);
-        Ok(Self { client, output, timeout: global.timeout, freshness: Freshness::default() })
+        let requests = Rc::new(RequestIds::new(global.request_id));
+        Ok(Self { client, output, timeout: global.timeout, freshness: Freshness::default(), requests })
     }
 
     /// A session with control nodes on this machine, in plaintext.
@@ -76,7 +80,8 @@ impl Session {
         let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly)
             .map_err(|failure| Failure::usage(failure.to_string()))?;
         let client = Rc::new(Client::new(&dialer, urls)?);
-        Ok(Self { client, output, timeout, freshness: Freshness::default() })
+        let requests = Rc::new(RequestIds::new(None));
+        Ok(Self { client, output, timeout, freshness: Freshness::default(), requests })
     }
 
     /// The same for a command that only reads, as fresh as it says.
@@ -117,7 +122,7 @@ impl Session {
     /// Commits operations as one revision.
     pub(crate) async fn change(&self, operations: Vec<operation::Kind>) -> Result<ChangeReply, Failure> {
         let operations = operations.into_iter().map(|kind| Operation { kind: Some(kind) }).collect();
-        let message = ChangeRequest { request_id: new_request_id(), operations };
+        let message = ChangeRequest { request_id: self.requests.next(), operations };
         let reply = self
             .client
             .call(self.timeout, message, async |channel, request| config(channel).change(request).await)
@@ -190,11 +195,6 @@ pub(crate) enum ShowValue {
 /// A client of the configuration calls.
 pub(crate) fn config(channel: Channel) -> ConfigClient<Channel> {
     ConfigClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX).max_encoding_message_size(ANSWER_BYTES_MAX)
-}
-
-/// A new request id: a UUIDv7, 16 bytes.
-pub(crate) fn new_request_id() -> Vec<u8> {
-    uuid::Uuid::now_v7().as_bytes().to_vec()
 }
 
 /// The id that a stored document has within its parent.

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use tonic::{ConnectError, Status};
+use tonic::{ConnectError, Status, TimeoutExpired};
 
 use crate::failure::{Exit, Failure};
 
@@ -29,6 +29,13 @@ pub(crate) struct Excuses {
 
 impl Excuses {
     pub(crate) fn take(&mut self, status: Status) {
+        // The library's own deadline: the node hangs, which says nothing of its connection.
+        let status = if has_cause::<TimeoutExpired>(&status) {
+            self.is_sent = true;
+            Status::deadline_exceeded("the control node did not answer in time")
+        } else {
+            status
+        };
         let is_sent = !is_unsent(&status);
         self.is_sent |= is_sent;
         self.is_broken |= is_sent && status.source().is_some();
@@ -49,7 +56,7 @@ impl Excuses {
 impl Unanswered {
     /// For a call that changes something: whether it did is not known unless it was never sent.
     pub(crate) fn of_a_change(self) -> Failure {
-        self.into_failure("; whether it was done is not known: repeating it is safe")
+        self.into_failure("; whether it was done is not known")
     }
 
     /// For a call that changes nothing.
@@ -80,9 +87,13 @@ impl Unanswered {
 
 /// Whether there was no connection to send the request on.
 fn is_unsent(status: &Status) -> bool {
+    has_cause::<ConnectError>(status)
+}
+
+fn has_cause<E: std::error::Error + 'static>(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(inner) = cause {
-        if inner.is::<ConnectError>() {
+        if inner.is::<E>() {
             return true;
         }
         cause = inner.source();
@@ -112,14 +123,21 @@ mod tests {
         let failure = gave_up([unsent(), unsent()]).of_a_change();
         assert_eq!(failure.exit, Exit::Unknown);
         assert!(failure.message.contains("no control node can be reached"), "{}", failure.message);
-        assert!(!failure.message.contains("repeating"), "{}", failure.message);
+        assert!(!failure.message.contains("whether"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_node_that_hangs_is_not_told_to_have_another_scheme() {
+        let hangs = || Status::from_error(Box::new(TimeoutExpired(())));
+        let expected = "http://a:1: the control node did not answer in time; whether it was done is not known";
+        assert_eq!(gave_up([unsent(), hangs()]).of_a_change().message, expected);
     }
 
     #[test]
     fn what_a_node_said_goes_before_the_silence_of_others() {
         let said = Status::with_details(Code::Unavailable, "no leader", bytes::Bytes::from_static(&[10, 1, 120]));
         let failure = gave_up([said.clone(), unsent(), Status::deadline_exceeded("late")]).of_a_change();
-        let expected = "http://a:1: no leader; whether it was done is not known: repeating it is safe";
+        let expected = "http://a:1: no leader; whether it was done is not known";
         assert_eq!((failure.exit, failure.message.as_str()), (Exit::Unknown, expected));
         let failure = gave_up([said, unsent()]).of_a_read();
         assert_eq!(failure.message, "http://a:1: no leader");

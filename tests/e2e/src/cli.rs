@@ -1,6 +1,6 @@
 //! The operator's command line, run as a program.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -33,9 +33,18 @@ impl Cli {
     /// When the program cannot be started.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {
+        self.run_into(Stdio::piped(), arguments)
+    }
+
+    /// The same with its standard output elsewhere.
+    ///
+    /// # Panics
+    /// As `run`.
+    #[must_use]
+    pub fn run_into(&self, stdout: impl Into<Stdio>, arguments: &[&str]) -> Output {
         let mut command = Command::new(program("sluice"));
         command.env("SLUICE_CONTROL", &self.control).args(&self.arguments).args(arguments);
-        command.output().expect("sluice starts")
+        command.stdout(stdout).stderr(Stdio::piped()).output().expect("sluice starts")
     }
 
     /// Runs it, expects success, and returns its standard output.
