@@ -21,6 +21,9 @@ pub trait Leveled {
     /// The least level that knows every field that the document uses.
     fn level_needed(&self) -> u32;
 
+    /// The level that the document carries.
+    fn level(&self) -> u32;
+
     /// Where the document carries its level.
     fn level_mut(&mut self) -> &mut u32;
 }
@@ -38,6 +41,10 @@ macro_rules! of_the_first_level {
         $(impl Leveled for $document {
             fn level_needed(&self) -> u32 {
                 FIRST
+            }
+
+            fn level(&self) -> u32 {
+                self.level
             }
 
             fn level_mut(&mut self) -> &mut u32 {

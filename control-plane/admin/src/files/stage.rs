@@ -10,10 +10,7 @@ use sluice_state::Tables;
 use crate::{
     contents::Parts,
     files::spec::Spec,
-    plan::{
-        PENDING, Planner, checked, deploy_planned, level_fits, models_needed, put_row, seconds, stage_row,
-        stage_stamped,
-    },
+    plan::{PENDING, Planner, checked, deploy_planned, models_needed, put_row, seconds, stage_row, stage_stamped},
     read,
     refused::Refused,
 };
@@ -89,7 +86,6 @@ pub(super) fn plan<T: Tables>(
             _ => deployment.clone().unwrap_or_else(|| ids.short(|id| read::deployment_exists(view, api_id, id))),
         };
         let after = staged(stage, api_id, &name, deployment_id, before.as_ref(), planner.now_ms);
-        level_fits(after.level, &planner.view).map_err(|refused| refused.under(&at))?;
         checked(&after).map_err(|refused| refused.under(&at))?;
         let expected = version.map_or(Some(0), |version| (version != PENDING).then_some(version));
         if new_deployment {
@@ -97,10 +93,10 @@ pub(super) fn plan<T: Tables>(
             plan.warnings.extend(compiled.map_err(|refused| refused.under("spec"))?);
             plan.deployed.push(name);
         }
-        let row = stage_row(&after, expected);
+        let row = stage_row(&planner.view, &after, expected).map_err(|refused| refused.under(&at))?;
         if new_deployment && deployment.is_none() {
             deployment = Some(after.deployment_id.clone());
-            plan.rows.extend(first_deployed(planner, api_id, &after.deployment_id, parts, row));
+            plan.rows.extend(first_deployed(planner, api_id, &after.deployment_id, parts, row)?);
         } else if before.as_ref().is_none_or(|before| differs(before, &after)) {
             plan.rows.push(put_row(row));
         }
@@ -117,7 +113,7 @@ fn first_deployed<T: Tables>(
     deployment_id: &str,
     parts: &Parts,
     stage: sluice_proto::raft::PutRow,
-) -> Vec<RowChange> {
+) -> Result<Vec<RowChange>, Refused> {
     let deployment = leveled(Deployment {
         level: 0,
         id: deployment_id.to_owned(),
@@ -125,11 +121,11 @@ fn first_deployed<T: Tables>(
         description: None,
         created_date: Some(seconds(planner.now_ms)),
     });
-    let mut rows = deploy_planned(deployment, Some(stage), None).rows;
+    let mut rows = deploy_planned(&planner.view, deployment, Some(stage), None)?.rows;
     if let Some(row_change::Kind::Deploy(deploy)) = rows.first_mut().and_then(|row| row.kind.as_mut()) {
         deploy.models = models_needed(&parts.entries);
     }
-    rows
+    Ok(rows)
 }
 
 /// The stage as it will be: the file's settings, and what files do not hold as it was.

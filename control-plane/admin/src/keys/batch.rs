@@ -68,7 +68,7 @@ pub(super) fn plan<T: Tables>(
             continue;
         }
         planner.seal(&mut key, &row.value)?;
-        changes.push(put_row(key_row(&without_value(key), Some(0))?));
+        changes.push(put_row(key_row(&planner.view, &without_value(key), Some(0))?));
         told.created += 1;
         for plan in &row.plan_ids {
             members.entry(plan.clone()).or_default().push(id.clone());
@@ -76,7 +76,7 @@ pub(super) fn plan<T: Tables>(
     }
     for (plan, keys) in members {
         if let Some(Some(plan)) = plans.get(&plan) {
-            changes.extend(joined(plan, &keys));
+            changes.extend(joined(&planner.view, plan, &keys)?);
         }
     }
     Ok(Intent { uploads: Uploads::default(), rows: changes, told })

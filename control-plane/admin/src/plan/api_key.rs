@@ -1,17 +1,13 @@
 //! API keys. The value is sealed and hashed here; only the answer to the caller holds it.
 
-use prost::Message as _;
 use sluice_proto::{
     model::ApiKey,
     raft::{KeyFields, PutRow},
 };
-use sluice_state::Tables;
+use sluice_state::{Tables, View};
 
-use super::{Planned, Planner, check_id, checked, planned, put_row, seconds};
-use crate::{
-    noun::{Noun, row_of},
-    refused::{Reason, Refused},
-};
+use super::{Planned, Planner, check_id, checked, planned, put_row, row::row_of_document, seconds};
+use crate::refused::{Reason, Refused};
 
 impl<T: Tables> Planner<'_, T> {
     /// Creates an API key, or replaces what may change of one: never its value.
@@ -38,7 +34,7 @@ impl<T: Tables> Planner<'_, T> {
             }
         };
         let warnings = checked(&key)?;
-        let rows = vec![put_row(key_row(&key, expected)?)];
+        let rows = vec![put_row(key_row(&self.view, &key, expected)?)];
         let mut answer = without_secrets(key);
         answer.value = shown;
         Ok(Planned { warnings, ..planned(answer, rows) })
@@ -76,7 +72,11 @@ fn check_value(key: &ApiKey, value: &str) -> Result<(), Refused> {
 }
 
 /// The row of a key, with what apply derives the view for data nodes from.
-pub(crate) fn key_row(key: &ApiKey, expected_version: Option<u64>) -> Result<PutRow, Refused> {
+pub(crate) fn key_row<T: Tables>(
+    view: &View<T>,
+    key: &ApiKey,
+    expected_version: Option<u64>,
+) -> Result<PutRow, Refused> {
     let hash = key.value_hash.as_deref().and_then(unhex).ok_or_else(|| {
         Refused::new(Reason::Unavailable, format!("the row of key {} holds no hash; restore it from a backup", key.id))
     })?;
@@ -85,15 +85,7 @@ pub(crate) fn key_row(key: &ApiKey, expected_version: Option<u64>) -> Result<Put
         enabled: key.enabled.unwrap_or(true),
         usage_identifier: key.customer_id.clone().unwrap_or_default(),
     };
-    Ok(PutRow {
-        row: Some(row_of(key)),
-        document: key.encode_to_vec().into(),
-        name: key.name().to_owned(),
-        refs: Vec::new(),
-        unique: hash.into(),
-        expected_version,
-        key_fields: Some(fields),
-    })
+    Ok(PutRow { unique: hash.into(), expected_version, key_fields: Some(fields), ..row_of_document(view, key)? })
 }
 
 /// The key as callers see it.

@@ -23,8 +23,8 @@ impl<T: Tables> Planner<'_, T> {
         let (_, expected) = self.present(&authorizer, expected)?;
         let warnings = checked(&authorizer)?;
         self.name_is_free(&authorizer.api_id, &authorizer)?;
-        let mut rows: Vec<_> = self.api_unchanged(&authorizer.api_id).into_iter().collect();
-        rows.push(self.row(&authorizer, Vec::new(), expected));
+        let mut rows: Vec<_> = self.api_unchanged(&authorizer.api_id)?.into_iter().collect();
+        rows.push(self.row(&authorizer, Vec::new(), expected)?);
         Ok(Planned { warnings, ..planned(authorizer, rows) })
     }
 

@@ -1,16 +1,17 @@
 //! Deploying: an immutable copy of an API, and a stage that serves it.
 
-use prost::Message as _;
 use sluice_model::level::leveled;
 use sluice_proto::{
     admin::Deploy,
     model::{Deployment, RestApi, Stage},
     raft::{self, RowChange, row_change},
 };
-use sluice_state::Tables;
+use sluice_state::{Tables, View};
 
 use super::{
-    Answer, PENDING, Planned, Planner, checked, missing, models_needed, planned, put_row, seconds,
+    Answer, PENDING, Planned, Planner, checked, missing, models_needed, planned, put_row,
+    row::encoded,
+    seconds,
     stage::{stage_row, stage_stamped},
 };
 use crate::{
@@ -56,7 +57,8 @@ impl<T: Tables> Planner<'_, T> {
             warnings.extend(self.one_stage_more(api_id));
         }
         let version = (api.version != PENDING).then_some(api.version);
-        let mut planned = deploy_planned(deployment, stage.as_ref().map(|stage| stage_row(stage, expected)), version);
+        let stage = stage.as_ref().map(|stage| stage_row(&self.view, stage, expected)).transpose()?;
+        let mut planned = deploy_planned(&self.view, deployment, stage, version)?;
         let row = planned.rows.first_mut().and_then(|row| row.kind.as_mut());
         if let Some(row_change::Kind::Deploy(row)) = row {
             row.models = models_needed(&entries);
@@ -75,7 +77,7 @@ impl<T: Tables> Planner<'_, T> {
         };
         let entries = self.tools.compiler.entries_of_deployment(&self.view, &deploy.api_id, id);
         let warnings = self.tools.compiler.compile(&deploy.api_id, &entries, Some(&stage))?;
-        let rows = vec![put_row(stage_row(&stage, expected))];
+        let rows = vec![put_row(stage_row(&self.view, &stage, expected)?)];
         Ok(Planned { warnings, ..planned(deployment, rows) })
     }
 }
@@ -110,19 +112,23 @@ fn staged(
 }
 
 /// The row of a new deployment; the models that it needs are filled in by who compiled it.
-pub(crate) fn deploy_planned(
+///
+/// # Errors
+/// `Level`.
+pub(crate) fn deploy_planned<T: Tables>(
+    view: &View<T>,
     deployment: Deployment,
     stage: Option<raft::PutRow>,
     expected_api_version: Option<u64>,
-) -> Planned {
+) -> Result<Planned, Refused> {
     let row = raft::Deploy {
         api_id: deployment.api_id.clone(),
         deployment_id: deployment.id.clone(),
-        deployment: deployment.encode_to_vec().into(),
+        deployment: encoded(view, &deployment)?,
         models: Vec::new(),
         expected_api_version,
         stage,
     };
     let answer = Answer { name: ref_of(&deployment), document: Some(deployment.into_document()) };
-    Planned { rows: vec![RowChange { kind: Some(row_change::Kind::Deploy(row)) }], answer, warnings: Vec::new() }
+    Ok(Planned { rows: vec![RowChange { kind: Some(row_change::Kind::Deploy(row)) }], answer, warnings: Vec::new() })
 }

@@ -25,7 +25,7 @@ impl<T: Tables> Planner<'_, T> {
         let found = found.ok_or_else(|| missing(Deployment::KIND, &deployment.key()))?;
         deployment.created_date = found.document.created_date;
         let warnings = checked(&deployment)?;
-        let rows = vec![self.row(&deployment, Vec::new(), expected)];
+        let rows = vec![self.row(&deployment, Vec::new(), expected)?];
         Ok(Planned { warnings, ..planned(deployment, rows) })
     }
 }

@@ -27,9 +27,11 @@ impl<T: Tables> Planner<'_, T> {
 
     /// A row that changes nothing, but makes apply refuse when anything of the API was changed since it was read. For
     /// rules between entries: apply knows only what the entries themselves expect.
-    pub(super) fn api_unchanged(&self, api_id: &str) -> Option<RowChange> {
-        let api = read::find::<RestApi, _>(&self.view, &[api_id.to_owned()])?;
-        (api.version != PENDING).then(|| self.row(&api.document, Vec::new(), Some(api.version)))
+    pub(super) fn api_unchanged(&self, api_id: &str) -> Result<Option<RowChange>, Refused> {
+        match read::find::<RestApi, _>(&self.view, &[api_id.to_owned()]) {
+            Some(api) if api.version != PENDING => Ok(Some(self.row(&api.document, Vec::new(), Some(api.version))?)),
+            _ => Ok(None),
+        }
     }
 
     /// A row of this API that must exist; a missing one is a fault at `at`.

@@ -17,7 +17,7 @@ impl<T: Tables> Planner<'_, T> {
         self.leveled(&mut response)?;
         let warnings = checked(&response)?;
         let (_, expected) = self.present(&response, expected)?;
-        let rows = vec![self.row(&response, Vec::new(), expected)];
+        let rows = vec![self.row(&response, Vec::new(), expected)?];
         Ok(Planned { warnings, ..planned(response, rows) })
     }
 }

@@ -20,7 +20,7 @@ impl<T: Tables> Planner<'_, T> {
         let warnings = checked(&method)?;
         let (_, expected) = self.present(&method, expected)?;
         let refs = self.references_of(&method)?;
-        let rows = vec![self.row(&method, refs, expected)];
+        let rows = vec![self.row(&method, refs, expected)?];
         Ok(Planned { warnings, ..planned(method, rows) })
     }
 

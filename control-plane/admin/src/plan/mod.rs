@@ -15,22 +15,22 @@ mod models_needed;
 mod request_validator;
 mod resource;
 mod rest_api;
+mod row;
 mod stage;
 mod usage_plan;
 mod usage_plan_key;
 
-use sluice_model::LEVEL;
 use sluice_proto::{
     admin::{Delete, Operation, Patch, Put, operation},
     model::{Diagnostic, Document, Kind, Ref, document},
-    raft::{Command, DeleteRow, Outcome, PutRow, RowChange, RowRef, Stamp, outcome, row_change},
+    raft::{Command, Outcome, PutRow, RowChange, RowRef, Stamp, outcome},
 };
 use sluice_state::{Draft, Tables, View};
 
 use crate::{
     compiler::Compiler,
     ids::Ids,
-    noun::{Noun, Place, kind_of, level_of, ref_of, row_of},
+    noun::{Noun, Place, kind_of, level_of, ref_of},
     patch,
     propose::change,
     read::{self, Found},
@@ -42,6 +42,7 @@ use crate::{
 pub(crate) use api_key::{key_row, without_secrets};
 pub(crate) use deploy::deploy_planned;
 pub(crate) use models_needed::models_needed;
+pub(crate) use row::{level_fits, put_row, removal};
 pub(crate) use stage::{stage_row, stage_stamped};
 pub(crate) use usage_plan_key::{joined, shared_stage};
 
@@ -165,7 +166,8 @@ impl<T: Tables> Planner<'_, T> {
         let Some(kind) = put.document.as_ref().and_then(|document| document.kind.clone()) else {
             return Err(Refused::invalid("document", "expected a document, found none", ""));
         };
-        self.level_fits(level_of(&kind))?;
+        // What its author says is replaced by what it needs. Callers leave it out: then it is 0, and fits.
+        level_fits(level_of(&kind), &self.view)?;
         match kind {
             document::Kind::RestApi(document) => self.put_rest_api(document, expected),
             document::Kind::Resource(document) => self.put_resource(document, expected),
@@ -182,17 +184,11 @@ impl<T: Tables> Planner<'_, T> {
         }
     }
 
-    /// Refuses a document that uses, or says it uses, what the cluster does not support yet: older nodes would refuse it,
-    /// and what this release does not know of it would be lost. Callers leave the level out: then it is 0, and fits.
-    fn level_fits(&self, level: u32) -> Result<(), Refused> {
-        level_fits(level, &self.view)
-    }
-
     /// Gives a document the level it needs, not this release's: all nodes of the cluster have to understand it.
     fn leveled<N: Noun>(&self, document: &mut N) -> Result<(), Refused> {
         let needed = document.level_needed();
         *document.level_mut() = needed;
-        self.level_fits(needed)
+        level_fits(needed, &self.view)
     }
 
     /// A patch is a put of the patched document.
@@ -256,15 +252,16 @@ impl<T: Tables> Planner<'_, T> {
     }
 
     /// The row that puts `document`, as it is written by most nouns.
-    fn row<N: Noun>(&self, document: &N, refs: Vec<RowRef>, expected_version: Option<u64>) -> RowChange {
-        put_row(PutRow {
-            row: Some(row_of(document)),
-            document: document.encode_to_vec().into(),
-            name: document.name().to_owned(),
-            refs,
-            expected_version,
-            ..PutRow::default()
-        })
+    ///
+    /// # Errors
+    /// `Level`.
+    fn row<N: Noun>(
+        &self,
+        document: &N,
+        refs: Vec<RowRef>,
+        expected_version: Option<u64>,
+    ) -> Result<RowChange, Refused> {
+        Ok(put_row(PutRow { refs, expected_version, ..row::row_of_document(&self.view, document)? }))
     }
 
     /// What is there under the document's key, after comparing the caller's expectation with it.
@@ -278,27 +275,6 @@ impl<T: Tables> Planner<'_, T> {
         let expected = expect(expected, found.as_ref().map(|found| found.version), || described(N::KIND, &key))?;
         Ok((found, expected))
     }
-}
-
-/// Refuses a feature level that the cluster does not have.
-pub(crate) fn level_fits<T: Tables>(level: u32, view: &View<T>) -> Result<(), Refused> {
-    // A node of an older release than its cluster would lose what it does not know.
-    let supported = view.cluster().map_or(0, |cluster| cluster.level).min(LEVEL);
-    if level <= supported {
-        return Ok(());
-    }
-    let message = format!("the document is of feature level {level}, the cluster has level {supported}");
-    Err(Refused::new(Reason::Level, format!("{message}; upgrade all nodes and raise the level first")))
-}
-
-/// Wraps a row to put.
-pub(crate) fn put_row(row: PutRow) -> RowChange {
-    RowChange { kind: Some(row_change::Kind::Put(row)) }
-}
-
-/// Wraps a row to delete.
-pub(crate) fn removal(row: RowRef, expected_version: Option<u64>) -> RowChange {
-    RowChange { kind: Some(row_change::Kind::Delete(DeleteRow { row: Some(row), expected_version })) }
 }
 
 /// The planned result of putting `document`.

@@ -18,7 +18,7 @@ impl<T: Tables> Planner<'_, T> {
             None => super::check_id(&model.id, "id")?,
         }
         let warnings = checked(&model)?;
-        let rows = vec![self.row(&model, Vec::new(), expected)];
+        let rows = vec![self.row(&model, Vec::new(), expected)?];
         Ok(Planned { warnings, ..planned(model, rows) })
     }
 

@@ -23,8 +23,8 @@ impl<T: Tables> Planner<'_, T> {
         let (_, expected) = self.present(&validator, expected)?;
         let warnings = checked(&validator)?;
         self.name_is_free(&validator.api_id, &validator)?;
-        let mut rows: Vec<_> = self.api_unchanged(&validator.api_id).into_iter().collect();
-        rows.push(self.row(&validator, Vec::new(), expected));
+        let mut rows: Vec<_> = self.api_unchanged(&validator.api_id)?.into_iter().collect();
+        rows.push(self.row(&validator, Vec::new(), expected)?);
         Ok(Planned { warnings, ..planned(validator, rows) })
     }
 

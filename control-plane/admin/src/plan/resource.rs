@@ -43,8 +43,8 @@ impl<T: Tables> Planner<'_, T> {
         let mut warnings = checked(&resource)?;
         warnings.extend(path_checked(&resource)?);
         warnings.extend(self.siblings_allow(&resource, &all)?);
-        let mut rows: Vec<RowChange> = self.api_unchanged(&resource.api_id).into_iter().collect();
-        rows.push(self.row(&resource, refs, expected));
+        let mut rows: Vec<RowChange> = self.api_unchanged(&resource.api_id)?.into_iter().collect();
+        rows.push(self.row(&resource, refs, expected)?);
         if found.is_some_and(|found| found.document.path != resource.path) {
             rows.extend(self.moved_below(&resource, &all)?);
         }
@@ -102,7 +102,7 @@ impl<T: Tables> Planner<'_, T> {
                 let mut document = child.document.clone();
                 document.path = path_below(&parent, &document);
                 path_checked(&document)?;
-                rows.push(self.row(&document, vec![row_of(&parent)], None));
+                rows.push(self.row(&document, vec![row_of(&parent)], None)?);
                 parents.push(document);
             }
         }

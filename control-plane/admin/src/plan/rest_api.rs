@@ -21,7 +21,7 @@ impl<T: Tables> Planner<'_, T> {
         api.root_resource_id = found.document.root_resource_id;
         api.created_date = found.document.created_date;
         let warnings = checked(&api)?;
-        let rows = vec![self.row(&api, Vec::new(), expected)];
+        let rows = vec![self.row(&api, Vec::new(), expected)?];
         Ok(Planned { warnings, ..planned(api, rows) })
     }
 
@@ -35,7 +35,7 @@ impl<T: Tables> Planner<'_, T> {
             path: "/".to_owned(),
             ..Resource::default()
         });
-        let rows = vec![self.row(&api, Vec::new(), expected), self.row(&root, Vec::new(), Some(0))];
+        let rows = vec![self.row(&api, Vec::new(), expected)?, self.row(&root, Vec::new(), Some(0))?];
         Ok(Planned { warnings, ..planned(api, rows) })
     }
 }

@@ -4,11 +4,11 @@ use sluice_proto::{
     model::{Deployment, Diagnostic, Stage},
     raft::{PutRow, RowRef, Table},
 };
-use sluice_state::Tables;
+use sluice_state::{Tables, View};
 
-use super::{Planned, Planner, checked, planned, put_row, seconds};
+use super::{Planned, Planner, checked, planned, put_row, row::row_of_document, seconds};
 use crate::{
-    noun::{Noun, row, row_of},
+    noun::row,
     read,
     refused::{Refused, fault},
 };
@@ -32,7 +32,7 @@ impl<T: Tables> Planner<'_, T> {
         if let Some(canary) = &stage.canary_settings {
             self.deployment_exists(&stage.api_id, &canary.deployment_id, "canarySettings.deploymentId")?;
         }
-        let rows = vec![put_row(stage_row(&stage, expected))];
+        let rows = vec![put_row(stage_row(&self.view, &stage, expected)?)];
         Ok(Planned { warnings, ..planned(stage, rows) })
     }
 
@@ -73,18 +73,18 @@ pub(crate) fn stage_stamped(stage: &mut Stage, before: Option<&Stage>, now_ms: u
 }
 
 /// The row of a stage; it holds on to the deployments that it serves.
-pub(crate) fn stage_row(stage: &Stage, expected_version: Option<u64>) -> PutRow {
+///
+/// # Errors
+/// `Level`.
+pub(crate) fn stage_row<T: Tables>(
+    view: &View<T>,
+    stage: &Stage,
+    expected_version: Option<u64>,
+) -> Result<PutRow, Refused> {
     let deployment = |id: &str| row(Table::Deployment, vec![stage.api_id.clone(), id.to_owned()]);
     let mut refs: Vec<RowRef> = vec![deployment(&stage.deployment_id)];
     if let Some(canary) = stage.canary_settings.as_ref().filter(|canary| canary.deployment_id != stage.deployment_id) {
         refs.push(deployment(&canary.deployment_id));
     }
-    PutRow {
-        row: Some(row_of(stage)),
-        document: prost::Message::encode_to_vec(stage).into(),
-        name: stage.name().to_owned(),
-        refs,
-        expected_version,
-        ..PutRow::default()
-    }
+    Ok(PutRow { refs, expected_version, ..row_of_document(view, stage)? })
 }

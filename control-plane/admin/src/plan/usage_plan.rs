@@ -40,7 +40,7 @@ impl<T: Tables> Planner<'_, T> {
         if let Some(found) = found {
             self.keys_stay_single(&plan, &found.document)?;
         }
-        let rows = vec![self.row(&plan, plan_refs(&plan), expected)];
+        let rows = vec![self.row(&plan, plan_refs(&plan), expected)?];
         Ok(Planned { warnings, ..planned(plan, rows) })
     }
 

@@ -7,18 +7,19 @@
 use sluice_model::level::leveled;
 use sluice_proto::{
     model::{ApiKey, UsagePlan, UsagePlanKey},
-    raft::RowChange,
+    raft::{PutRow, RowChange},
 };
-use sluice_state::Tables;
+use sluice_state::{Tables, View};
 
 use super::{
     PENDING, Planned, Planner,
     api_key::key_row,
     check_id, checked, missing, planned, put_row,
+    row::row_of_document,
     usage_plan::{plan_refs, same},
 };
 use crate::{
-    noun::{Noun, row_of},
+    noun::Noun,
     read::{self, Found},
     refused::Refused,
 };
@@ -42,8 +43,8 @@ impl<T: Tables> Planner<'_, T> {
         let plan_key = [member.plan_id.clone()];
         let plan = read::plan(&self.view, &member.plan_id).ok_or_else(|| missing(UsagePlan::KIND, &plan_key))?;
         let mut rows = self.may_join(&member.key_id, &plan.document)?;
-        rows.push(self.row(&plan.document, plan_refs(&plan.document), known(plan.version)));
-        rows.push(member_row(&member, expected));
+        rows.push(self.row(&plan.document, plan_refs(&plan.document), known(plan.version))?);
+        rows.push(member_row(&self.view, &member, expected)?);
         Ok(Planned { warnings, ..planned(member, rows) })
     }
 
@@ -51,7 +52,7 @@ impl<T: Tables> Planner<'_, T> {
     pub(crate) fn join(&self, key_id: &str, plan: &UsagePlan) -> Result<Vec<RowChange>, Refused> {
         let member = member(&plan.id, key_id);
         let mut rows = self.may_join(key_id, plan)?;
-        rows.push(member_row(&member, Some(0)));
+        rows.push(member_row(&self.view, &member, Some(0))?);
         Ok(rows)
     }
 
@@ -59,13 +60,13 @@ impl<T: Tables> Planner<'_, T> {
     fn may_join(&self, key_id: &str, plan: &UsagePlan) -> Result<Vec<RowChange>, Refused> {
         let key = [key_id.to_owned()];
         let key = read::find::<ApiKey, _>(&self.view, &key).ok_or_else(|| missing(ApiKey::KIND, &key))?;
-        let mut rows = vec![put_row(key_row(&key.document, known(key.version))?)];
+        let mut rows = vec![put_row(key_row(&self.view, &key.document, known(key.version))?)];
         for other in read::plans_of_key(&self.view, key_id) {
             let Some(other) = read::plan(&self.view, &other) else { continue };
             if let Some(refused) = shared_stage(key_id, plan, &other.document) {
                 return Err(refused);
             }
-            rows.push(self.row(&other.document, plan_refs(&other.document), known(other.version)));
+            rows.push(self.row(&other.document, plan_refs(&other.document), known(other.version))?);
         }
         Ok(rows)
     }
@@ -80,34 +81,39 @@ fn member(plan_id: &str, key_id: &str) -> UsagePlanKey {
 }
 
 /// The row of a membership.
-fn member_row(member: &UsagePlanKey, expected_version: Option<u64>) -> RowChange {
-    put_row(sluice_proto::raft::PutRow {
-        row: Some(row_of(member)),
-        document: prost::Message::encode_to_vec(member).into(),
+fn member_row<T: Tables>(
+    view: &View<T>,
+    member: &UsagePlanKey,
+    expected_version: Option<u64>,
+) -> Result<RowChange, Refused> {
+    Ok(put_row(PutRow {
         refs: vec![
             crate::noun::row(UsagePlan::TABLE, vec![member.plan_id.clone()]),
             crate::noun::row(ApiKey::TABLE, vec![member.key_id.clone()]),
         ],
         expected_version,
-        ..sluice_proto::raft::PutRow::default()
-    })
+        ..row_of_document(view, member)?
+    }))
 }
 
 /// The rows by which keys that the same change creates join `plan`: one guard for all of them.
-pub(crate) fn joined(plan: &Found<UsagePlan>, keys: &[String]) -> Vec<RowChange> {
-    let mut rows = vec![put_row(sluice_proto::raft::PutRow {
-        row: Some(row_of(&plan.document)),
-        document: prost::Message::encode_to_vec(&plan.document).into(),
-        name: plan.document.name().to_owned(),
+///
+/// # Errors
+/// `Level`.
+pub(crate) fn joined<T: Tables>(
+    view: &View<T>,
+    plan: &Found<UsagePlan>,
+    keys: &[String],
+) -> Result<Vec<RowChange>, Refused> {
+    let mut rows = vec![put_row(PutRow {
         refs: plan_refs(&plan.document),
         expected_version: known(plan.version),
-        ..sluice_proto::raft::PutRow::default()
+        ..row_of_document(view, &plan.document)?
     })];
-    rows.extend(keys.iter().map(|key_id| {
-        let member = member(&plan.document.id, key_id);
-        member_row(&member, Some(0))
-    }));
-    rows
+    for key_id in keys {
+        rows.push(member_row(view, &member(&plan.document.id, key_id), Some(0))?);
+    }
+    Ok(rows)
 }
 
 /// The refusal when two plans of one key name the same stage.

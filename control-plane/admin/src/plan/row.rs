@@ -1,0 +1,87 @@
+//! Rows to put and to delete.
+//!
+//! Promise: a document becomes the bytes of a row here and nowhere else, and none that the cluster does not understand does:
+//! a noun cannot forget to ask. What an API holds becomes rows in `contents`, which asks for all of it at once.
+
+use bytes::Bytes;
+use sluice_model::LEVEL;
+use sluice_proto::raft::{DeleteRow, PutRow, RowChange, RowRef, row_change};
+use sluice_state::{Tables, View};
+
+use crate::{
+    noun::{Noun, row_of},
+    refused::{Reason, Refused},
+};
+
+/// The row that puts `document`, without what only some nouns have.
+///
+/// # Errors
+/// `Level`.
+pub(super) fn row_of_document<N: Noun, T: Tables>(view: &View<T>, document: &N) -> Result<PutRow, Refused> {
+    let encoded = encoded(view, document)?;
+    Ok(PutRow { row: Some(row_of(document)), document: encoded, name: document.name().to_owned(), ..PutRow::default() })
+}
+
+/// The bytes of a document that the cluster of `view` understands.
+///
+/// # Errors
+/// `Level`.
+pub(super) fn encoded<N: Noun, T: Tables>(view: &View<T>, document: &N) -> Result<Bytes, Refused> {
+    level_fits(document.level_needed().max(document.level()), view)?;
+    Ok(document.encode_to_vec().into())
+}
+
+/// Refuses a feature level that the cluster does not have: older nodes would refuse the document, and what this release
+/// does not know of it would be lost.
+pub(crate) fn level_fits<T: Tables>(level: u32, view: &View<T>) -> Result<(), Refused> {
+    // A node of an older release than its cluster would lose what it does not know.
+    let supported = view.cluster().map_or(0, |cluster| cluster.level).min(LEVEL);
+    if level <= supported {
+        return Ok(());
+    }
+    let message = format!("the document is of feature level {level}, the cluster has level {supported}");
+    Err(Refused::new(Reason::Level, format!("{message}; upgrade all nodes and raise the level first")))
+}
+
+/// Wraps a row to put.
+pub(crate) fn put_row(row: PutRow) -> RowChange {
+    RowChange { kind: Some(row_change::Kind::Put(row)) }
+}
+
+/// Wraps a row to delete.
+pub(crate) fn removal(row: RowRef, expected_version: Option<u64>) -> RowChange {
+    RowChange { kind: Some(row_change::Kind::Delete(DeleteRow { row: Some(row), expected_version })) }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_model::level::leveled;
+    use sluice_proto::model::{ApiKey, Deployment, Stage, UsagePlan};
+    use sluice_state::MemoryTables;
+
+    use super::*;
+    use crate::{
+        plan::{deploy_planned, joined, key_row, stage_row},
+        read::Found,
+    };
+
+    /// A cluster that is not founded has no level, so that every document is above it.
+    #[test]
+    fn no_noun_makes_a_row_that_the_cluster_does_not_understand() {
+        let tables = MemoryTables::new();
+        let view = View(&tables);
+        let stage = leveled(Stage::default());
+        let key = leveled(ApiKey { value_hash: Some("00".into()), ..ApiKey::default() });
+        let plan = Found { version: 1, document: leveled(UsagePlan::default()) };
+        let refusals = [
+            ("any", row_of_document(&view, &stage).map(drop)),
+            ("stage", stage_row(&view, &stage, None).map(drop)),
+            ("key", key_row(&view, &key, None).map(drop)),
+            ("members", joined(&view, &plan, &[]).map(drop)),
+            ("deployment", deploy_planned(&view, leveled(Deployment::default()), None, None).map(drop)),
+        ];
+        for (what, refusal) in refusals {
+            assert_eq!(refusal.unwrap_err().reason, Reason::Level, "{what}");
+        }
+    }
+}
