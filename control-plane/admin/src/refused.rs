@@ -209,7 +209,15 @@ impl From<Rejected> for Refused {
         };
         let row = rejected.row.as_ref().map(row_in_words).unwrap_or_default();
         let other = rejected.other.as_ref().map(row_in_words).unwrap_or_default();
-        Refused::new(reason, rejection_in_words(rejected.code(), &row, &other, &rejected.message))
+        let refused = Refused::new(reason, rejection_in_words(rejected.code(), &row, &other, &rejected.message));
+        // A bound is met by a change that is right in itself: say what to do with it.
+        let diagnostics = match reason {
+            Reason::Capacity => {
+                vec![fault(reason.code(), row, refused.message.as_str(), "split it into smaller ones")]
+            }
+            _ => Vec::new(),
+        };
+        Refused { diagnostics, ..refused }
     }
 }
 
@@ -271,6 +279,17 @@ mod tests {
         let details = ErrorDetails::decode(status.details()).unwrap();
         assert_eq!(details.code, "invalid");
         assert_eq!(details.diagnostics[0].at, "stage.deploymentId");
+    }
+
+    #[test]
+    fn a_bound_that_is_met_has_a_code_and_says_what_to_do() {
+        let message = "expected at most 10 rows, found 11".to_owned();
+        let rejected = Rejected { code: rejected::Code::Capacity.into(), message, ..Rejected::default() };
+        let refused = Refused::from(rejected);
+        assert_eq!(refused.reason, Reason::Capacity);
+        let [one] = refused.diagnostics.as_slice() else { panic!("{:?}", refused.diagnostics) };
+        assert_eq!((one.code.as_str(), one.message.as_str()), ("capacity", "expected at most 10 rows, found 11"));
+        assert!(!one.hint.is_empty());
     }
 
     #[test]

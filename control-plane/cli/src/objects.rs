@@ -173,7 +173,25 @@ impl Reader {
 
 fn documents(text: &str) -> Result<Vec<Value>, String> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_multiple_with_options(text, options).map_err(|failure| failure.to_string())
+    serde_saphyr::from_multiple_with_options(text, options).map_err(|failure| in_words(&failure))
+}
+
+/// What is wrong with a file: the parser's words where they are about the file, ours where they are about itself.
+fn in_words(failure: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    let words = match failure {
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_ref().map(|key| format!("`{key}`"));
+            format!("expected each key once, found {} twice", key.as_deref().unwrap_or("one"))
+        }
+        Error::AliasError { error, .. } => return in_words(error),
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } | Error::Budget { .. } => {
+            "expected a smaller file, or fewer anchors and aliases".to_owned()
+        }
+        other => return other.to_string(),
+    };
+    let place = failure.location().map(|place| format!(" at line {}, column {}", place.line(), place.column()));
+    words + &place.unwrap_or_default()
 }
 
 fn secret(folder: &Path, reference: &Value) -> Result<String, String> {
@@ -253,6 +271,18 @@ mod tests {
         let failure = read(&[folder.path().to_path_buf()]).unwrap_err();
         assert!(failure.message.starts_with(&folder.path().display().to_string()), "{}", failure.message);
         assert!(failure.message.ends_with("found none"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_also_in_json() {
+        for (name, text) in
+            [("a.yaml", "kind: ApiKey\nname: a\nname: b\n"), ("a.json", r#"{"name": "a", "name": "b"}"#)]
+        {
+            let folder = folder(&[(name, text)]);
+            let failure = read(&[folder.path().to_path_buf()]).unwrap_err();
+            let message = &failure.diagnostics[0].message;
+            assert!(message.starts_with("expected each key once, found `name` twice at line"), "{message}");
+        }
     }
 
     #[test]

@@ -21,7 +21,9 @@ use crate::{
 impl<T: Tables> Run<'_, '_, T> {
     pub(super) fn upload(&mut self, upload: &UploadContent) -> Flow {
         if upload.contents.len() + upload.parts.len() > limits::CHANGE_ROWS_MAX {
-            return refuse(Code::Capacity, format!("expected at most {} rows", limits::CHANGE_ROWS_MAX));
+            let found = upload.contents.len() + upload.parts.len();
+            let message = format!("expected at most {} rows, found {found}", limits::CHANGE_ROWS_MAX);
+            return refuse(Code::Capacity, message);
         }
         for content in &upload.contents {
             if content.len() > limits::DOCUMENT_BYTES_MAX {
