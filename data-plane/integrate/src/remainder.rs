@@ -3,9 +3,9 @@
 //! A backend may answer before it has read all of a request and still take the rest, as it must if it wants the connection
 //! to be used again (RFC 9112, section 9.3). The client has its answer by then, or gets it meanwhile.
 //! Promise: the rest goes on as the client sends it; it is given up when the backend closes, or says more than its answer,
-//! when the client gives up, or when its time is over, however busy it is. The client's body is let go of then, and its
-//! HTTP engine ends the connection, or resets the stream (RFC 9113, section 8.1). A core has so many at once and no more,
-//! and can wait for the end of all of them.
+//! when the client gives up, or when its time is over, however busy it is. The client's body is let go of then: its HTTP
+//! engine ends the connection, and over HTTP/2 what still comes is thrown away (`discard`). A core has so many at once and
+//! no more, and can wait for the end of all of them.
 
 use std::cell::Cell;
 use std::future::poll_fn;
