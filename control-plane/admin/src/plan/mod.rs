@@ -12,6 +12,7 @@ mod gateway_response;
 mod method;
 mod model;
 mod models_needed;
+mod rehearsal;
 mod request_validator;
 mod resource;
 mod rest_api;
@@ -23,18 +24,18 @@ mod usage_plan_key;
 use sluice_proto::{
     admin::{Delete, Operation, Patch, Put, operation},
     model::{Diagnostic, Document, Kind, Ref, document},
-    raft::{Command, Outcome, PutRow, RowChange, RowRef, Stamp, outcome},
+    raft::{PutRow, RowChange, RowRef, Stamp},
 };
-use sluice_state::{Draft, Tables, View};
+use sluice_state::{Tables, View};
 
+use self::row::expect;
 use crate::{
     compiler::Compiler,
     ids::Ids,
     noun::{Noun, Place, kind_of, level_of, ref_of},
     patch,
-    propose::change,
     read::{self, Found},
-    refused::{Reason, Refused},
+    refused::Refused,
     schema::Schema,
     secrets::Secrets,
 };
@@ -42,6 +43,7 @@ use crate::{
 pub(crate) use api_key::{key_row, without_secrets};
 pub(crate) use deploy::deploy_planned;
 pub(crate) use models_needed::models_needed;
+pub(crate) use rehearsal::Rehearsal;
 pub(crate) use row::{level_fits, put_row, removal};
 pub(crate) use stage::{stage_row, stage_stamped};
 pub(crate) use usage_plan_key::{joined, shared_stage};
@@ -117,37 +119,6 @@ pub(crate) fn plan<T: Tables>(
         planned.push(next);
     }
     Ok(planned)
-}
-
-/// Applies rows to a draft, so that what is planned next sees them.
-pub(crate) struct Rehearsal<'a, T: Tables> {
-    pub(crate) draft: Draft<'a, T>,
-    stamp: Stamp,
-}
-
-impl<'a, T: Tables> Rehearsal<'a, T> {
-    pub(crate) fn new(base: &'a T, stamp: &Stamp) -> Self {
-        Self { draft: Draft::new(base), stamp: Stamp { request: None, ..stamp.clone() } }
-    }
-
-    /// # Errors
-    /// What apply would refuse.
-    pub(crate) fn play(&mut self, rows: &[RowChange]) -> Result<(), Refused> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.command(&change(self.stamp.clone(), rows.to_vec()))
-    }
-
-    /// # Errors
-    /// What apply would refuse.
-    pub(crate) fn command(&mut self, command: &Command) -> Result<(), Refused> {
-        let applied = sluice_state::apply(&mut self.draft, PENDING, command);
-        match applied.outcome {
-            Outcome { kind: Some(outcome::Kind::Rejected(rejected)) } => Err(rejected.into()),
-            Outcome { kind: Some(outcome::Kind::Done(_)) | None } => Ok(()),
-        }
-    }
 }
 
 impl<T: Tables> Planner<'_, T> {
@@ -281,24 +252,6 @@ impl<T: Tables> Planner<'_, T> {
 fn planned<N: Noun>(document: N, rows: Vec<RowChange>) -> Planned {
     let answer = Answer { name: ref_of(&document), document: Some(document.into_document()) };
     Planned { rows, answer, warnings: Vec::new() }
-}
-
-/// The version that apply has to find: what the caller expects, else what was read (0: nothing).
-fn expect(expected: Option<u64>, found: Option<u64>, what: impl FnOnce() -> String) -> Result<Option<u64>, Refused> {
-    match (expected, found) {
-        (_, Some(PENDING)) => Ok(None),
-        (None, found) => Ok(Some(found.unwrap_or(0))),
-        (Some(expected), found) if expected == found.unwrap_or(0) => Ok(Some(expected)),
-        (Some(0), Some(_)) => Err(Refused::conflict(format!("{} already exists", what()))),
-        (Some(expected), Some(found)) => Err(Refused::new(
-            Reason::VersionChanged,
-            format!(
-                "{} has version {found}, expected {expected}: someone else changed it; read it again and repeat the change",
-                what()
-            ),
-        )),
-        (Some(_), None) => Err(Refused::not_found(format!("{} does not exist", what()))),
-    }
 }
 
 /// Checks a document's fields; returns the warnings.

@@ -8,6 +8,7 @@ use sluice_model::LEVEL;
 use sluice_proto::raft::{DeleteRow, PutRow, RowChange, RowRef, row_change};
 use sluice_state::{Tables, View};
 
+use super::PENDING;
 use crate::{
     noun::{Noun, row_of},
     refused::{Reason, Refused},
@@ -51,6 +52,28 @@ pub(crate) fn put_row(row: PutRow) -> RowChange {
 /// Wraps a row to delete.
 pub(crate) fn removal(row: RowRef, expected_version: Option<u64>) -> RowChange {
     RowChange { kind: Some(row_change::Kind::Delete(DeleteRow { row: Some(row), expected_version })) }
+}
+
+/// The version that apply has to find: what the caller expects, else what was read (0: nothing).
+pub(super) fn expect(
+    expected: Option<u64>,
+    found: Option<u64>,
+    what: impl FnOnce() -> String,
+) -> Result<Option<u64>, Refused> {
+    match (expected, found) {
+        (_, Some(PENDING)) => Ok(None),
+        (None, found) => Ok(Some(found.unwrap_or(0))),
+        (Some(expected), found) if expected == found.unwrap_or(0) => Ok(Some(expected)),
+        (Some(0), Some(_)) => Err(Refused::conflict(format!("{} already exists", what()))),
+        (Some(expected), Some(found)) => Err(Refused::new(
+            Reason::VersionChanged,
+            format!(
+                "{} has version {found}, expected {expected}: someone else changed it; read it again and repeat the change",
+                what()
+            ),
+        )),
+        (Some(_), None) => Err(Refused::not_found(format!("{} does not exist", what()))),
+    }
 }
 
 #[cfg(test)]
