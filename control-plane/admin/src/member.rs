@@ -48,6 +48,7 @@ fn joined(member: &MemberStatus, standing: &Standing, nodes: &[Node]) -> Member 
     let node = nodes.iter().find(|node| node.raft_id == member.raft_id);
     let state = match member {
         _ if standing.leader == Some(member.raft_id) => "leader",
+        member if member.down => "down",
         member if member.voter => "voter",
         _ => "learner",
     };

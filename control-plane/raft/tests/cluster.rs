@@ -141,6 +141,22 @@ async fn a_follower_that_forgot_its_log_is_refused_and_one_that_starts_all_the_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_gone_is_down_to_the_leader_until_it_is_back() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader().await;
+    let gone = leader % 3 + 1;
+    let down = |cluster: &Cluster| -> Vec<u64> {
+        let members = cluster.raft(leader).members().into_iter();
+        members.filter(|member| member.down).map(|member| member.raft_id).collect()
+    };
+    wait_until("all are heard", || down(&cluster).is_empty()).await;
+    cluster.stop(gone).await;
+    wait_until("it is down", || down(&cluster) == [gone]).await;
+    cluster.start(gone).await;
+    wait_until("it is back", || down(&cluster).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn joined_nodes_become_voters_and_hold_the_same_state() {
     let cluster = Cluster::of(3).await;
     let mut last = 0;

@@ -81,6 +81,13 @@ async fn a_control_node_that_lost_its_raft_log_refuses_to_start_and_the_leader_l
 
     drop(cluster.cli().json(&["key", "create", "after"]));
     assert_eq!(cluster.leader().await, leader);
+    eventually("the node that is gone is shown as down", || async {
+        let nodes = cluster.cli().json(&["node", "list"]);
+        let down = |node: &&Value| node["state"] == "down" && node["raftId"] == forgetful + 1;
+        let count = nodes["items"].as_array().map_or(0, |items| items.iter().filter(down).count());
+        if count == 1 { Ok(()) } else { Err(nodes) }
+    })
+    .await;
     drop(cluster.cli().json(&["key", "get", key["id"].as_str().unwrap()]));
 }
 

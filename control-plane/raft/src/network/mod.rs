@@ -23,7 +23,7 @@ use sluice_rpc::raft::raft_client::RaftClient;
 use self::acknowledged::Acknowledged;
 pub(crate) use self::{
     client::PeerClient,
-    records::{Records, wall_ms},
+    records::{PeerRecord, Records, wall_ms},
 };
 use crate::types::TypeConfig;
 

@@ -11,18 +11,20 @@ use std::{
 
 use openraft::{
     BasicNode, ChangeMembers, RaftMetrics,
-    async_runtime::WatchReceiver,
+    async_runtime::{Instant as _, WatchReceiver},
     errors::{ClientWriteError, ForwardToLeader, RaftError},
 };
 use tracing::{info, warn};
 
 use super::{Core, Inner, Raft};
-use crate::{RaftFailure, types::TypeConfig};
+use crate::{RaftFailure, network::PeerRecord, types::TypeConfig};
 
 /// A learner this many entries behind has caught up: fewer than a busy second has.
 const CAUGHT_UP_ENTRIES: u64 = 512;
 /// A change that takes longer is given up waiting for.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A member without an answer for this long is down: thirty heartbeats, more than twice the longest wait for an election.
+const DOWN_AFTER: Duration = Duration::from_secs(3);
 /// How often the leader looks at a learner that is catching up.
 const LEARNER_EVERY: Duration = Duration::from_millis(100);
 
@@ -39,6 +41,8 @@ pub struct MemberStatus {
     pub matched: Option<u64>,
     /// Free bytes of its disk, where it has been heard.
     pub free_bytes: Option<u64>,
+    /// Whether this node leads and has had no answer of it for three seconds.
+    pub down: bool,
     /// When it was last heard; never for this node itself.
     pub heard: Option<Instant>,
     /// Its wall clock less this node's, where it has been heard.
@@ -63,6 +67,7 @@ impl Raft {
                 } else {
                     record.and_then(|record| record.free_bytes)
                 },
+                down: !this && metrics.state.is_leader() && is_silent(&metrics, raft_id, record),
                 heard: record.map(|record| record.heard),
                 clock_offset_ms: if this { Some(0) } else { record.map(|record| record.clock_offset_ms) },
             }
@@ -169,6 +174,15 @@ fn is_joint(metrics: &RaftMetrics<TypeConfig>) -> bool {
 
 fn matched(metrics: &RaftMetrics<TypeConfig>, raft_id: u64) -> Option<u64> {
     metrics.replication.as_ref()?.get(&raft_id)?.map(|id| id.index)
+}
+
+/// Whether a leader has no answer of a member since [`DOWN_AFTER`]. One that it never heard, as one that was down before it
+/// led, is silent too; one that is there answers its first heartbeat.
+fn is_silent(metrics: &RaftMetrics<TypeConfig>, raft_id: u64, record: Option<PeerRecord>) -> bool {
+    let acked = metrics.heartbeat.as_ref().and_then(|acked| acked.get(&raft_id)?.as_ref());
+    let acked = acked.map(|acked| acked.elapsed());
+    let heard = acked.or(record.map(|record| record.heard.elapsed()));
+    heard.is_none_or(|heard| heard >= DOWN_AFTER)
 }
 
 /// A copy: the borrow must not be held across an await.
