@@ -1,5 +1,7 @@
 //! What the documentation shows is what the programs take: every command line in it is parsed, every setting is in it.
 
+mod deployment;
+
 use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::{Command, CommandFactory as _};
@@ -11,9 +13,10 @@ use sluice_telemetry::{
 use crate::args::Cli;
 
 /// The documents, by their path from the root.
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "deploy/docs/cluster.md",
+    "deploy/docs/operating.md",
     "deploy/docs/import.md",
     "deploy/docs/files.md",
     "deploy/docs/requests.md",
@@ -84,6 +87,16 @@ fn every_metric_is_explained() {
     let explained = text.lines().filter_map(|row| row.strip_prefix("| `")?.split(['{', '`']).next());
     let explained: BTreeSet<&str> = explained.filter(|name| name.starts_with("sluice_")).collect();
     assert_eq!(explained, known, "{SETTINGS} and the programs name different metrics");
+}
+
+#[test]
+fn every_metric_to_watch_is_there() {
+    let known: BTreeSet<&str> = COUNTERS.iter().chain(GAUGES).chain(HISTOGRAMS).map(|metric| metric.name).collect();
+    let text = read("deploy/docs/operating.md");
+    let words = text.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));
+    let watched: BTreeSet<&str> = words.filter(|word| word.starts_with("sluice_")).collect();
+    assert!(watched.len() > 15, "only {watched:?}");
+    assert!(watched.is_subset(&known), "no such metric: {:?}", watched.difference(&known));
 }
 
 #[test]
