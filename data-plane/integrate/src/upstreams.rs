@@ -8,6 +8,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use http::{HeaderValue, Method, header};
 use sluice_compile::HttpProxy;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
@@ -83,12 +84,8 @@ impl Upstreams {
     /// # Errors
     /// `Timeout` when the response head is not there within the integration's time; `ClientStalled` when that was the
     /// client's fault; otherwise what went wrong. After an answer, its body can still fail.
-    pub async fn call(&self, proxy: &HttpProxy, call: Call<'_>) -> Result<Answer, Fault> {
-        let outcome = self.0.call(proxy, call).await;
-        if let Err(fault) = &outcome {
-            self.0.counters.failed(fault.kind);
-        }
-        outcome
+    pub fn call(&self, proxy: &HttpProxy, call: Call<'_>) -> impl Future<Output = Result<Answer, Fault>> {
+        self.0.call(proxy, call).inspect_err(|fault| self.0.counters.failed(fault.kind))
     }
 }
 
@@ -128,7 +125,8 @@ impl Core {
                 }
             }
         }
-        let mut conn = self.dialer.dial(backend).await?;
+        // In a box: it is rare, and most of what this future would be.
+        let mut conn = Box::pin(self.dialer.dial(backend)).await?;
         match conn.exchange(upload, asked, head_bytes_max).await {
             Ok(head) => Ok((conn, head)),
             Err(failed) => Err(Fault { retry: retry(upload), ..failed.fault }),

@@ -5,12 +5,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, Version, header, request};
+use http::{HeaderValue, Response, Version, header, request};
 use hyper::body::Incoming;
 use sluice_integrate::{FaultKind as Failed, Guard, RequestBody, Upstreams};
 use tracing::error;
@@ -96,24 +97,24 @@ impl Gateway {
 
     /// Answers one request; `receiving` is dropped when its body is wanted no longer, which may be before or after the
     /// answer. Dropping the future counts it as hung up.
-    pub async fn serve(
-        &self,
-        request: Request<Incoming>,
-        connection: &Connection,
+    pub fn serve<'a>(
+        &'a self,
+        parts: &'a mut request::Parts,
+        body: Incoming,
+        connection: &'a Connection,
         receiving: Option<Guard>,
-    ) -> Response<AnswerBody> {
-        let (parts, body) = request.into_parts();
+    ) -> impl Future<Output = Response<AnswerBody>> + 'a {
         let body = match parts.version {
             Version::HTTP_2 => RequestBody::multiplexed(body, BODY_BYTES_MAX, receiving),
             _ => RequestBody::stream(body, BODY_BYTES_MAX, receiving),
         };
-        self.answer(parts, body, connection).await
+        self.answer(parts, body, connection)
     }
 
-    /// Answers one request whose body is already one that integrations take.
+    /// Answers one request whose body is already one that integrations take. Its method becomes the one that it means.
     pub async fn answer(
         &self,
-        parts: request::Parts,
+        parts: &mut request::Parts,
         body: Result<RequestBody, sluice_integrate::Fault>,
         connection: &Connection,
     ) -> Response<AnswerBody> {
@@ -124,7 +125,8 @@ impl Gateway {
         let received = Received::read(parts, body, connection, view.as_deref());
         let outcome = match received {
             Ok(received) => {
-                let journey = AssertUnwindSafe(self.journey.run(received, &mut exchange));
+                // Pinned where it is made: it has some 4 KiB, which `catch_unwind` and `await` would move.
+                let journey = AssertUnwindSafe(pin!(self.journey.run(received, &mut exchange)));
                 journey.catch_unwind().await.unwrap_or_else(|_| Err(self.panicked().into()))
             }
             Err(fault) => Err(fault.into()),

@@ -1,5 +1,6 @@
 //! What a phase is: it takes the previous one's proof by value and returns its own, or a reason to stop.
 
+use futures_util::FutureExt as _;
 use http::Response;
 use sluice_integrate::Body;
 use tracing::{Level, debug, enabled};
@@ -46,11 +47,17 @@ pub(crate) trait Phase<'v> {
 }
 
 /// Runs one phase. Costs nothing unless debug logs are on.
-pub(crate) async fn step<'v, P: Phase<'v>>(phase: &P, input: P::In, exchange: &mut Exchange) -> Flow<P::Out> {
-    let outcome = phase.run(input, exchange).await;
-    if enabled!(Level::DEBUG) {
-        let stopped = matches!(outcome, Err(Halt::Fault(_)));
-        debug!(request_id = %exchange.id().uuid(), phase = P::NAME, stopped, "phase ended");
-    }
-    outcome
+pub(crate) fn step<'v, P: Phase<'v>>(
+    phase: &P,
+    input: P::In,
+    exchange: &mut Exchange,
+) -> impl Future<Output = Flow<P::Out>> {
+    let id = *exchange.id();
+    // Not an async function: that would hold what it is given twice, and move it once more.
+    phase.run(input, exchange).inspect(move |outcome| {
+        if enabled!(Level::DEBUG) {
+            let stopped = matches!(outcome, Err(Halt::Fault(_)));
+            debug!(request_id = %id.uuid(), phase = P::NAME, stopped, "phase ended");
+        }
+    })
 }

@@ -25,7 +25,8 @@ const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-overr
 /// A request that may begin its journey.
 #[derive(Debug)]
 pub(crate) struct Received<'v> {
-    pub(crate) parts: request::Parts,
+    /// Borrowed of whoever answers: phases pass their proofs on by value, and the head is most of a request's size.
+    pub(crate) parts: &'v request::Parts,
     pub(crate) body: RequestBody,
     pub(crate) connection: &'v Connection,
     /// What is served; `None` before there is any configuration.
@@ -35,7 +36,7 @@ pub(crate) struct Received<'v> {
 impl<'v> Received<'v> {
     /// Checks what does not depend on any API.
     pub(crate) fn read(
-        mut parts: request::Parts,
+        parts: &'v mut request::Parts,
         body: Result<RequestBody, sluice_integrate::Fault>,
         connection: &'v Connection,
         view: Option<&'v crate::view::View>,
@@ -50,7 +51,7 @@ impl<'v> Received<'v> {
         if parts.method == Method::CONNECT || !parts.uri.path().starts_with('/') {
             return Err(malformed("the target has no path"));
         }
-        check_host(&parts).map_err(malformed)?;
+        check_host(parts).map_err(malformed)?;
         let body = body.map_err(|_| Fault::new(FaultKind::RequestTooLarge, "the announced body is too large"))?;
         if body.exact_len().is_none() && !is_chunked_alone(&parts.headers) {
             return Err(malformed("the transfer coding is not chunked alone"));
@@ -63,7 +64,7 @@ impl<'v> Received<'v> {
 
     /// The host the client asked for, with its port; empty where HTTP/1.0 named none.
     pub(crate) fn host(&self) -> &str {
-        host(&self.parts)
+        host(self.parts)
     }
 
     pub(crate) fn as_view(&self, path_start: usize) -> RequestView<'_> {

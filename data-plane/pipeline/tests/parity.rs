@@ -113,10 +113,10 @@ async fn check(gateway: &Gateway, case: &Case) {
     for (name, value) in &case.send {
         request = request.header(name, value);
     }
-    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let peer = SocketAddr::new(case.peer.as_deref().unwrap_or("127.0.0.1").parse().unwrap(), 50_000);
     let connection = Connection::plaintext(peer, 8080);
-    let response = gateway.answer(parts, Ok(RequestBody::empty()), &connection).await;
+    let response = gateway.answer(&mut parts, Ok(RequestBody::empty()), &connection).await;
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     assert_eq!(String::from_utf8_lossy(&body), case.body, "{}: body", case.name);

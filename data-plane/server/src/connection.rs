@@ -112,7 +112,8 @@ async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Resp
     let version = request.version();
     let in_flight = session.watch.begin(version);
     let receiving = (!request.body().is_end_stream()).then(|| Box::new(session.watch.receive()) as Guard);
-    let mut response = session.gateway.serve(request, &session.client, receiving).await;
+    let (mut parts, body) = request.into_parts();
+    let mut response = session.gateway.serve(&mut parts, body, &session.client, receiving).await;
     if session.draining.get() {
         if version == Version::HTTP_2 {
             session.watch.tell(Order::Finish);

@@ -43,9 +43,9 @@ impl Rig {
 
     /// Sends what a client on loopback would.
     pub(crate) async fn send(&self, request: Builder, body: Result<RequestBody, Fault>) -> Response<AnswerBody> {
-        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
         let peer = Connection::plaintext("127.0.0.1:50000".parse().unwrap(), 8080);
-        self.gateway.answer(parts, body, &peer).await
+        self.gateway.answer(&mut parts, body, &peer).await
     }
 
     /// What a core does every second.
