@@ -5,6 +5,7 @@
 
 use std::{io::Result, path::Path};
 
+use prost::Message as _;
 use prost_build::Config;
 
 /// Document fields that never appear in JSON: they are bookkeeping, not configuration.
@@ -17,6 +18,8 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-changed={}", root.display());
     let files = proto_files(&root)?;
     let descriptors = protox::compile(&files, [&root]).map_err(std::io::Error::other)?;
+    let out = std::env::var_os("OUT_DIR").ok_or_else(|| std::io::Error::other("cargo sets OUT_DIR"))?;
+    std::fs::write(Path::new(&out).join("descriptors.bin"), descriptors.encode_to_vec())?;
     let mut config = Config::new();
     config.btree_map(["."]).bytes([".sluice.raft.v1", ".sluice.sync.v1"]);
     for file in &descriptors.file {

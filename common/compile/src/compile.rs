@@ -1,7 +1,8 @@
 //! Rows to a snapshot: all of them, or what a change touched.
 //!
-//! Promise: never fails as a whole. A stage that no longer compiles keeps what the previous snapshot served, and says so;
-//! what a change did not touch is shared with the previous snapshot.
+//! Promise: no API makes it fail as a whole. A stage that no longer compiles keeps what the previous snapshot served, and
+//! says so, also where this program has a defect and panics; what a change did not touch is shared with the previous
+//! snapshot. Absent: containing a panic over a plan or a key, which is the caller's ([`caught`]).
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,7 +15,9 @@ use sluice_proto::{
 };
 
 use crate::{
+    COMPILE_PANICKED,
     api::CompiledApi,
+    caught::caught,
     key::{KeyChange, KeyReader, KeyTable, hash_of_row},
     part::{CompiledPart, PartItem, compile_part},
     plan::CompiledPlan,
@@ -146,7 +149,13 @@ fn compile_api(rows: &dyn Rows, api_id: &str, stages: &StageRows, previous: Opti
     let compiled = stages.iter().map(|(name, stage)| {
         let mut problems = Diagnostics::new();
         let serving = match stage {
-            Ok(stage) => compile_stage(stage, &mut deployments, &mut problems),
+            // The deployments that were compiled are whole: one is noted when it is done.
+            Ok(stage) => caught(|| compile_stage(stage, &mut deployments, &mut problems)).unwrap_or_else(|message| {
+                let message = format!("compiling met a defect of sluice: {message}");
+                let hint = "point the stage at an earlier deployment and report the defect";
+                problems.push(Diagnostic::error(COMPILE_PANICKED, "", message).hint(hint));
+                None
+            }),
             Err(_) => {
                 problems.error("content-missing", "", "the document of the stage cannot be decoded");
                 None

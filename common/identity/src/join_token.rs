@@ -4,13 +4,14 @@
 //! bits, of which the cluster keeps only the hash. The secret follows from the cluster key and the request that asks for
 //! it: asked again, also of another leader, it is the same. Absent: that a token is used once (the replicated state's).
 
+mod text;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use sluice_proto::raft;
 
+use self::text::Text;
 use crate::{ClusterKey, IdentityFailure, NodeRole, Secret, token_hash};
 
-const PREFIX: &str = "sluice-join-1.";
 /// What the cluster key is used for here.
 const CONTEXT: &str = "sluice join tokens v1";
 const ID_BYTES: usize = 5;
@@ -29,16 +30,6 @@ pub struct JoinToken {
     pub cluster_id: String,
     /// PEM of the CA's certificate; absent in a cluster without certificates.
     pub ca_pem: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Text {
-    id: String,
-    role: String,
-    secret: String,
-    cluster: String,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    ca: Option<String>,
 }
 
 impl JoinToken {
@@ -80,8 +71,7 @@ impl JoinToken {
             cluster: self.cluster_id.clone(),
             ca: self.ca_pem.clone(),
         };
-        let json = serde_json::to_vec(&text).expect("strings always have a JSON form");
-        Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(json)))
+        Secret::new(text.write())
     }
 
     /// Reads what [`JoinToken::to_text`] wrote.
@@ -90,9 +80,7 @@ impl JoinToken {
     /// `JoinToken` when the text is none.
     pub fn parse(text: &str) -> Result<Self, IdentityFailure> {
         let wrong = |reason: &str| IdentityFailure::JoinToken { reason: reason.to_owned() };
-        let encoded = text.trim().strip_prefix(PREFIX).ok_or_else(|| wrong("it begins otherwise"))?;
-        let json = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| wrong("it is cut off or has stray characters"))?;
-        let text: Text = serde_json::from_slice(&json).map_err(|_| wrong("its contents are of another release"))?;
+        let text = Text::read(text).map_err(wrong)?;
         let role = NodeRole::parse(&text.role).ok_or_else(|| wrong("its role is neither control nor data"))?;
         Ok(Self { id: text.id, role, secret: Secret::new(text.secret), cluster_id: text.cluster, ca_pem: text.ca })
     }

@@ -32,6 +32,9 @@ mod sluice {
 
 pub use sluice::{admin::v1 as admin, model::v1 as model, raft::v1 as raft, sync::v1 as sync};
 
+/// The compiled `.proto` files: what fields messages have.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// Whether a plain number or flag holds the value that protobuf does not send.
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

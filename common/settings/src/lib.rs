@@ -8,6 +8,7 @@
 mod failure;
 mod quantity;
 mod source;
+mod table;
 mod variable;
 
 pub use failure::{SettingsFailure, whole};

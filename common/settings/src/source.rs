@@ -9,6 +9,7 @@ use clap::{ArgMatches, Command, Parser, builder::Resettable};
 
 use crate::{
     SettingsFailure,
+    table::{WrongShape, leaves},
     variable::{CONFIG, VARIABLES},
 };
 
@@ -79,9 +80,8 @@ fn with_file(mut command: Command, path: &Path) -> Result<Command, SettingsFailu
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let table: toml::Table =
         text.parse().map_err(|source| SettingsFailure::NotToml { path: path.to_owned(), source: Box::new(source) })?;
-    let mut found = Vec::new();
-    flatten("", &table, path, &mut found)?;
-    for (key, values) in found {
+    let wrong = |WrongShape { key, found }| SettingsFailure::WrongShape { key, path: path.to_owned(), found };
+    for (key, values) in leaves(&table).map_err(wrong)? {
         let variable = format!("{PREFIX}{}", key.replace('.', "__").to_uppercase());
         let argument = command.get_arguments().find(|arg| arg.get_env().is_some_and(|env| env == variable.as_str()));
         let Some(id) = argument.map(|arg| arg.get_id().clone()) else {
@@ -90,47 +90,6 @@ fn with_file(mut command: Command, path: &Path) -> Result<Command, SettingsFailu
         command = command.mut_arg(id, |arg| arg.default_values(values));
     }
     Ok(command)
-}
-
-/// The leaves of a table with their dotted keys.
-fn flatten(
-    prefix: &str,
-    table: &toml::Table,
-    path: &Path,
-    found: &mut Vec<(String, Vec<String>)>,
-) -> Result<(), SettingsFailure> {
-    for (name, value) in table {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        let read = |value: &toml::Value| {
-            leaf(value).ok_or_else(|| SettingsFailure::WrongShape {
-                key: key.clone(),
-                path: path.to_owned(),
-                found: value.type_str(),
-            })
-        };
-        match value {
-            toml::Value::Table(inner) => flatten(&key, inner, path, found)?,
-            toml::Value::Array(items) => {
-                let items = items.iter().map(read).collect::<Result<_, _>>()?;
-                found.push((key, items));
-            }
-            value => {
-                let value = read(value)?;
-                found.push((key, vec![value]));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn leaf(value: &toml::Value) -> Option<String> {
-    match value {
-        toml::Value::String(text) => Some(text.clone()),
-        toml::Value::Integer(number) => Some(number.to_string()),
-        toml::Value::Float(number) => Some(number.to_string()),
-        toml::Value::Boolean(flag) => Some(flag.to_string()),
-        toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => None,
-    }
 }
 
 /// The variables of all settings.

@@ -31,7 +31,7 @@ pub const CONTROL: &[&str] = &[SESSIONS, SNAPSHOTS, DELTA_BYTES, SESSION_SEND_TI
 /// Those of data nodes that are not counted on traffic cores.
 pub const DATA: &[&str] = &[BUCKETS, ADDRESSES, OPERATIONS_CONNECTIONS, FOLLOW_QUEUE, FOLLOW_OUTGOING, DISK_QUEUE];
 /// Those of traffic cores, in the order in which they are counted there (`sluice_pipeline::Bound` says what each is).
-pub const CORES: [&str; 14] = [
+pub const CORES: [&str; 16] = [
     "connections",
     "connection_rate",
     "descriptors",
@@ -41,6 +41,8 @@ pub const CORES: [&str; 14] = [
     "idle_time",
     "send_time",
     "linger_time",
+    "resets",
+    "idle_frames",
     "stages",
     "upstream_idle",
     "upstream_backends",

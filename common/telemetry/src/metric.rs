@@ -172,6 +172,13 @@ pub const COMPILE_SECONDS: Metric =
 /// APIs on an older form.
 pub const APIS_BROKEN: Metric =
     metric("sluice_apis_broken", Unit::Count, "apis that do not compile and are kept on what they were", &[]);
+/// Whether the node serves an older revision than it holds.
+pub const CONFIGURATION_NOT_COMPILED: Metric = metric(
+    "sluice_configuration_not_compiled",
+    Unit::Count,
+    "1 while an older revision is served because of a defect of sluice, else 0",
+    &[],
+);
 /// Whether the node follows a control node.
 pub const FOLLOW_CONNECTED: Metric =
     metric("sluice_follow_connected", Unit::Count, "1 while connected to a control node, else 0", &[]);
@@ -216,6 +223,7 @@ pub const GAUGES: &[Metric] = &[
     CONNECTIONS,
     THROTTLE_BUCKETS,
     APIS_BROKEN,
+    CONFIGURATION_NOT_COMPILED,
     FOLLOW_CONNECTED,
 ];
 /// Histograms of all nodes.

@@ -56,6 +56,9 @@ impl<R: Replica> fleet_server::Fleet for Admin<R> {
         drop(view);
         lines.extend(self.sessions.nodes());
         lines.retain(|line| message.role.as_ref().is_none_or(|role| *role == line.role));
+        // A node that is broken as a whole may serve an older form of any API.
+        let is_broken = |line: &NodeLine, api_id| line.broken_apis.contains(api_id) || !line.not_compiled.is_empty();
+        lines.retain(|line| message.broken_api.as_ref().is_none_or(|api_id| is_broken(line, api_id)));
         lines.sort_by(|left, right| left.id.cmp(&right.id));
         lines.retain(|line| after.as_ref().is_none_or(|after| line.id > *after));
         let more = lines.len() > size;

@@ -45,9 +45,9 @@ pub(crate) struct Schema {
 }
 
 impl Schema {
-    /// Reads the descriptors that are compiled into `sluice-rpc`.
+    /// Reads the descriptors that are compiled into `sluice-proto`.
     pub(crate) fn new() -> Self {
-        let files = FileDescriptorSet::decode(sluice_rpc::DESCRIPTORS).expect("descriptors are written by our build");
+        let files = FileDescriptorSet::decode(sluice_proto::DESCRIPTORS).expect("descriptors are written by our build");
         let messages = files
             .file
             .iter()

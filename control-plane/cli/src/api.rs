@@ -20,6 +20,7 @@ use crate::{
     failure::{Failure, diagnostic_json},
     fleet::Wait,
     freshness::Freshness,
+    node::broken_on,
     noun::Noun,
     output::revision_json,
     session::{Session, ShowValue},
@@ -57,7 +58,7 @@ pub(crate) enum Command {
     /// List the APIs
     #[command(after_help = "Example:\n  sluice api list --all -o json")]
     List(#[command(flatten)] Page),
-    /// Show an API
+    /// Show an API, with the data nodes that serve an older form of it and why
     #[command(after_help = "Example:\n  sluice api get pets -o yaml")]
     Get {
         /// Id or name
@@ -142,7 +143,11 @@ impl Command {
             Self::List(page) => API.list(session, &[], &page).await,
             Self::Get { api, freshness } => {
                 let session = &session.reading(freshness);
-                API.get(session, &[&session.id_of(&API, &api).await?], ShowValue::No).await
+                let api_id = session.id_of(&API, &api).await?;
+                let mut shown = API.json(&session.get(&API, &[&api_id], ShowValue::No).await?);
+                shown["brokenOn"] = broken_on(session, &api_id).await?;
+                session.show(&shown);
+                Ok(())
             }
             Self::Delete { api, consent } => {
                 API.delete(session, &[&session.id_of(&API, &api).await?], &api, consent).await

@@ -2,7 +2,7 @@
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use sluice_proto::admin::{ListNodesReply, ListNodesRequest, NodeLine};
+use sluice_proto::admin::{BrokenOnNode, ListNodesReply, ListNodesRequest, NodeLine};
 use sluice_rpc::admin::fleet_client::FleetClient;
 
 use crate::{
@@ -136,6 +136,58 @@ fn node_json(node: &NodeLine, freshness: Freshness) -> Value {
     } else {
         value["controlNode"] = node.control_node.clone().into();
         value["brokenApis"] = node.broken_apis.clone().into();
+        value["broken"] = node.broken.iter().map(broken_json).collect();
+        value["notCompiled"] = node.not_compiled.clone().into();
     }
     value
+}
+
+fn broken_json(broken: &BrokenOnNode) -> Value {
+    json!({"apiId": broken.api_id, "diagnostics": broken.diagnostics})
+}
+
+/// The data nodes that serve an older form of an API, or of everything, as an API shows them.
+pub(crate) async fn broken_on(session: &Session, api_id: &str) -> Result<Value, Failure> {
+    let mut found = Vec::new();
+    let mut page_token = None;
+    loop {
+        let broken_api = Some(api_id.to_owned());
+        let reply =
+            list_nodes(session, ListNodesRequest { broken_api, page_token, ..ListNodesRequest::default() }).await?;
+        found.extend(reply.items.iter().map(|node| broken_on_json(node, api_id)));
+        if reply.next_page_token.is_empty() {
+            return Ok(found.into());
+        }
+        page_token = Some(reply.next_page_token);
+    }
+}
+
+fn broken_on_json(node: &NodeLine, api_id: &str) -> Value {
+    let of_api = node.broken.iter().filter(|broken| broken.api_id == api_id).flat_map(|broken| &broken.diagnostics);
+    let diagnostics: Vec<&String> = node.not_compiled.iter().chain(of_api).collect();
+    json!({"nodeId": node.id, "address": node.address, "diagnostics": diagnostics})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_keeps_an_api_as_it_was_shows_why_and_so_does_the_api() {
+        let broken = |api_id: &str, why: &str| BrokenOnNode { api_id: api_id.into(), diagnostics: vec![why.into()] };
+        let node = NodeLine {
+            id: "n1".into(),
+            role: "data".into(),
+            address: "127.0.0.1:8080".into(),
+            broken_apis: vec!["a".into(), "b".into()],
+            broken: vec![broken("a", "no uri"), broken("b", "no route")],
+            not_compiled: vec!["a defect".into()],
+            ..NodeLine::default()
+        };
+        let shown = node_json(&node, Freshness::default());
+        assert_eq!(shown["broken"][1], json!({"apiId": "b", "diagnostics": ["no route"]}));
+        assert_eq!(shown["notCompiled"], json!(["a defect"]));
+        let of_api = json!({"nodeId": "n1", "address": "127.0.0.1:8080", "diagnostics": ["a defect", "no route"]});
+        assert_eq!(broken_on_json(&node, "b"), of_api);
+    }
 }

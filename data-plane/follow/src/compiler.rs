@@ -1,23 +1,26 @@
 //! The thread that takes changes in, compiles them, swaps, and hands them to the disk.
 //!
 //! Promise: one change at a time, in the order in which they came; a control node is answered after the swap, the disk is
-//! handed the change after that. Absent: the stream (`session`).
+//! handed the change after that. A defect of this program over one API costs that API (`sluice-compile`); one over anything
+//! else costs the change: what was served stays, as a whole, and the control node hears why. Absent: the stream (`session`);
+//! a whole to stay with when the defect is met at the start, where there is none and the node serves nothing.
 
 use std::{sync::Arc, time::Duration};
 
-use sluice_compile::{Broken, Changed, Snapshot, compile};
-use sluice_model::{Revision, StateDigest, limits};
+use sluice_compile::{Broken, COMPILE_PANICKED, Changed, Rows, Snapshot, caught, compile};
+use sluice_model::{Diagnostic, Revision, StateDigest, limits};
 use sluice_proto::sync::{self, Delta, Row};
 use sluice_telemetry::{Counter, Gauge, Histogram, Metrics, bound, metric};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout},
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     cell::{Publisher, Served, SnapshotCell},
     disk::{Disk, Start},
+    fail_point::Poisoned,
     holding::{Holding, NotTaken},
     last_good::{BaseCopy, Facts, LastGood, Loaded},
 };
@@ -51,6 +54,8 @@ pub(crate) struct Held {
     pub(crate) revision: Option<Revision>,
     pub(crate) digest: StateDigest,
     pub(crate) broken: Arc<[sync::Broken]>,
+    /// Why what is served is not `revision` but what was served before; empty when it is.
+    pub(crate) not_compiled: Arc<[sluice_proto::model::Diagnostic]>,
     /// Control nodes that were learned.
     pub(crate) control_addresses: Arc<[String]>,
 }
@@ -71,6 +76,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Gauges {
     revision: Gauge,
     broken: Gauge,
+    not_compiled: Gauge,
     compile_seconds: Histogram,
     /// Changes that the last-good copy had no room for.
     disk_full: Counter,
@@ -81,10 +87,22 @@ impl Gauges {
         Self {
             revision: metrics.gauge(&metric::REVISION_NUMBER, &[]),
             broken: metrics.gauge(&metric::APIS_BROKEN, &[]),
+            not_compiled: metrics.gauge(&metric::CONFIGURATION_NOT_COMPILED, &[]),
             compile_seconds: metrics.histogram(&metric::COMPILE_SECONDS, &[]),
             disk_full: metrics.counter(&metric::BOUNDS_HIT, &[bound::DISK_QUEUE]),
         }
     }
+}
+
+/// What the thread begins with.
+pub(crate) struct Beginning {
+    pub(crate) cluster_id: String,
+    /// The fail point's text.
+    pub(crate) poison: Option<String>,
+    pub(crate) copy: LastGood,
+    pub(crate) cell: SnapshotCell,
+    pub(crate) held: watch::Sender<Held>,
+    pub(crate) gauges: Gauges,
 }
 
 /// The state of the thread.
@@ -92,6 +110,7 @@ pub(crate) struct Compiler {
     holding: Holding,
     facts: Option<Facts>,
     cluster_id: String,
+    poison: Option<String>,
     snapshot: Option<Arc<Snapshot>>,
     publisher: Publisher,
     disk: Disk,
@@ -106,21 +125,17 @@ impl Compiler {
     ///
     /// # Errors
     /// When the system has no thread left for the disk.
-    pub(crate) fn begin(
-        cluster_id: String,
-        copy: LastGood,
-        cell: SnapshotCell,
-        held: watch::Sender<Held>,
-        gauges: Gauges,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn begin(beginning: Beginning) -> std::io::Result<Self> {
+        let Beginning { cluster_id, poison, copy, cell, held, gauges } = beginning;
         let (holding, facts, start) = match copy.load(&cluster_id) {
             Some(Loaded { facts, holding, base_bytes }) => (holding, Some(facts), Start::Base(base_bytes)),
             None => (Holding::empty(&cluster_id), None, Start::Nothing),
         };
         let disk = Disk::start(copy, start, gauges.disk_full.clone())?;
         let publisher = Publisher::new(cell);
+        let snapshot = None;
         let mut compiler =
-            Self { holding, facts, cluster_id, snapshot: None, publisher, disk, held, gauges, untrimmed_rows: 0 };
+            Self { holding, facts, cluster_id, poison, snapshot, publisher, disk, held, gauges, untrimmed_rows: 0 };
         compiler.swap(Changed::All);
         Ok(compiler)
     }
@@ -226,7 +241,10 @@ impl Compiler {
         self.untrimmed_rows += rows_changed.unwrap_or_else(|| self.holding.rows().len());
         let lookup_key = facts.lookup_key;
         let began = Instant::now();
-        let (snapshot, broken) = compile(self.holding.rows(), revision.clone(), changed, self.snapshot.as_ref());
+        let (snapshot, broken) = match self.compile(&revision, changed) {
+            Ok(compiled) => compiled,
+            Err(defect) => return self.stay(revision, &defect),
+        };
         let snapshot = Arc::new(snapshot);
         let taken = began.elapsed();
         self.publisher.publish(Served { snapshot: snapshot.clone(), lookup_key });
@@ -241,8 +259,40 @@ impl Compiler {
         );
     }
 
+    /// Compiles what is held.
+    ///
+    /// # Errors
+    /// The message of a panic that belongs to no API.
+    fn compile(&self, revision: &Revision, changed: Changed) -> Result<(Snapshot, Vec<Broken>), String> {
+        // The snapshot is further behind than this change when the one before was not compiled.
+        let changed = if self.held.borrow().not_compiled.is_empty() { changed } else { Changed::All };
+        let rows = self.holding.rows();
+        let compile = |rows: &dyn Rows| caught(|| compile(rows, revision.clone(), changed, self.snapshot.as_ref()));
+        match &self.poison {
+            Some(text) => compile(&Poisoned { rows, text }),
+            None => compile(rows),
+        }
+    }
+
+    /// Goes on with what is served, though another revision is held.
+    fn stay(&self, revision: Revision, defect: &str) {
+        error!(revision = revision.number, defect, "configuration kept on an older revision: compiling met a defect");
+        self.gauges.not_compiled.set(1.0);
+        let message = format!("compiling met a defect of sluice: {defect}");
+        let hint = "undo the last change and report the defect";
+        let why = Diagnostic::error(COMPILE_PANICKED, "", message).hint(hint);
+        let digest = self.holding.digest();
+        self.held.send_modify(|held| {
+            held.revision = Some(revision);
+            held.digest = digest;
+            held.not_compiled = [why.into()].into();
+            held.control_addresses = facts_addresses(self.facts.as_ref());
+        });
+    }
+
     fn report(&self, revision: Revision, broken: Vec<Broken>, control_addresses: Arc<[String]>) {
         self.gauges.broken.set(broken.len() as f64);
+        self.gauges.not_compiled.set(0.0);
         for api in &broken {
             let diagnostics = api.diagnostics.len();
             warn!(api_id = %api.api_id, revision = revision.number, diagnostics, "api kept on last good deployment");
@@ -256,7 +306,8 @@ impl Compiler {
             .take(limits::BROKEN_APIS_MAX)
             .map(|api| sync::Broken { api_id: api.api_id, diagnostics: api.diagnostics.into_messages() });
         let digest = self.holding.digest();
-        self.held.send_replace(Held { revision: Some(revision), digest, broken: broken.collect(), control_addresses });
+        let (revision, broken, not_compiled) = (Some(revision), broken.collect(), Arc::default());
+        self.held.send_replace(Held { revision, digest, broken, not_compiled, control_addresses });
     }
 
     fn keep(&self, delta: Option<Arc<Delta>>) {

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     cell::SnapshotCell,
-    compiler::{Compiler, Gauges, Held, Work},
+    compiler::{Beginning, Compiler, Gauges, Held, Work},
     failure::FollowFailure,
     last_good::LastGood,
     meters::Meters,
@@ -69,8 +69,9 @@ impl Follower {
         let (held, holds) = watch::channel(Held::default());
         let (work, queue) = mpsc::channel(WORK_MAX);
         let gauges = Gauges::register(metrics);
-        let (cluster_id, published) = (settings.cluster_id.clone(), cell.clone());
-        let compile = move || compile_thread(cluster_id, copy, published, held, gauges, queue);
+        let (cluster_id, poison) = (settings.cluster_id.clone(), settings.fail_compile.clone());
+        let beginning = Beginning { cluster_id, poison, copy, cell: cell.clone(), held, gauges };
+        let compile = move || compile_thread(beginning, queue);
         let thread = std::thread::Builder::new()
             .name("compile".to_owned())
             .spawn(compile)
@@ -107,17 +108,10 @@ impl Follower {
 }
 
 /// A runtime of one thread: what compiles waits for work and for nothing else.
-fn compile_thread(
-    cluster_id: String,
-    copy: LastGood,
-    cell: SnapshotCell,
-    held: watch::Sender<Held>,
-    gauges: Gauges,
-    queue: mpsc::Receiver<Work>,
-) {
+fn compile_thread(beginning: Beginning, queue: mpsc::Receiver<Work>) {
     let run = || -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let compiler = Compiler::begin(cluster_id, copy, cell, held, gauges)?;
+        let compiler = Compiler::begin(beginning)?;
         runtime.block_on(compiler.run(queue));
         Ok(())
     };

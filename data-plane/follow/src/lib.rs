@@ -9,6 +9,7 @@
 mod cell;
 mod compiler;
 mod disk;
+mod fail_point;
 mod failure;
 mod follower;
 mod holding;

@@ -301,5 +301,6 @@ fn hello(settings: &FollowSettings, incarnation: &str, holds: &Held) -> Hello {
 }
 
 fn applied(held: &Held) -> Applied {
-    Applied { revision: held.revision.as_ref().map(Into::into), broken: held.broken.to_vec() }
+    let (broken, not_compiled) = (held.broken.to_vec(), held.not_compiled.to_vec());
+    Applied { revision: held.revision.as_ref().map(Into::into), broken, not_compiled }
 }

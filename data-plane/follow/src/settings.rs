@@ -17,4 +17,6 @@ pub struct FollowSettings {
     pub address: String,
     /// The release.
     pub version: String,
+    /// A fail point: compiling panics over rows that hold this text. None: no row does.
+    pub fail_compile: Option<String>,
 }

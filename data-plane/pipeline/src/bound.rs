@@ -23,6 +23,10 @@ pub enum Bound {
     SendTime,
     /// The time for a client to stop sending after its last response: its connection was ended.
     LingerTime,
+    /// Requests that a client of HTTP/2 began and gave up: its connection was ended.
+    Resets,
+    /// Frames that began no request: their connection was ended.
+    IdleFrames,
     /// Stages that are counted by name: one more is counted with what reached no stage.
     Stages,
     /// Idle connections to backends: one more was closed rather than kept.
@@ -36,7 +40,7 @@ pub enum Bound {
 }
 
 /// The label of each, in their order.
-pub const BOUNDS: [&str; 14] = [
+pub const BOUNDS: [&str; 16] = [
     "connections",
     "connection_rate",
     "descriptors",
@@ -46,6 +50,8 @@ pub const BOUNDS: [&str; 14] = [
     "idle_time",
     "send_time",
     "linger_time",
+    "resets",
+    "idle_frames",
     "stages",
     "upstream_idle",
     "upstream_backends",

@@ -90,6 +90,10 @@ fn host(parts: &request::Parts) -> &str {
 /// RFC 9112, section 3.2: a request of HTTP/1.1 has exactly one Host, and a valid one. RFC 9113, section 8.3.1: over HTTP/2
 /// it names what `:authority` does.
 fn check_host(parts: &request::Parts) -> Result<(), &'static str> {
+    // RFC 9110, section 4.2.4: who reads it otherwise takes the user for the host.
+    if parts.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("the target names a user");
+    }
     let mut fields = parts.headers.get_all(header::HOST).iter();
     let Some(first) = fields.next() else {
         let named = parts.version != Version::HTTP_11 || parts.uri.authority().is_some();

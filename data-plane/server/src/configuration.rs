@@ -120,6 +120,7 @@ impl Configuration {
             node_id: identity.node_id,
             address,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            fail_compile: settings.fail_compile.clone(),
         };
         info!(node_id = %follow.node_id, cluster_id = %follow.cluster_id, "configuration is followed");
         let follower = Follower::start(follow, dialer, metrics)?;

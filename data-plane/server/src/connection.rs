@@ -77,6 +77,7 @@ impl Engine {
         let mut connection = pin!(self.builder.serve_connection(socket, service));
         let mut told = None;
         let ended = poll_fn(|cx| {
+            watch.excess.turn();
             let order = watch.order();
             if told.is_none() {
                 watch.wake_by(cx.waker());
@@ -90,7 +91,11 @@ impl Engine {
             told = Some(order);
             connection.as_mut().poll(cx)
         });
-        if let Err(error) = ended.await {
+        let ended = ended.await;
+        if let Some(bound) = watch.excess.met() {
+            gateway.tally().hit(bound);
+        }
+        if let Err(error) = ended {
             // The engine answers such a head by itself.
             if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
                 gateway.tally().hit(Bound::HeadBytes);
@@ -110,7 +115,7 @@ struct Session {
 
 async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Response<WatchedBody>, Infallible> {
     let version = request.version();
-    let in_flight = session.watch.begin(version);
+    let mut answering = Answering::begin(&session.watch, version);
     let receiving = (!request.body().is_end_stream()).then(|| Box::new(session.watch.receive()) as Guard);
     let (mut parts, body) = request.into_parts();
     let mut response = session.gateway.serve(&mut parts, body, &session.client, receiving).await;
@@ -122,14 +127,35 @@ async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Resp
         }
     }
     let owed = session.watch.owe();
-    Ok(response.map(|body| WatchedBody { body, owed, _in_flight: in_flight }))
+    answering.is_whole = response.body().is_end_stream();
+    Ok(response.map(|body| WatchedBody { body, owed, answering }))
+}
+
+/// A request from its head to the end of its answer. One that is dropped before was given up by its client.
+struct Answering {
+    in_flight: InFlight,
+    is_whole: bool,
+}
+
+impl Answering {
+    fn begin(watch: &Rc<Watch>, version: Version) -> Self {
+        Self { in_flight: watch.begin(version), is_whole: false }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.in_flight.given_up();
+        }
+    }
 }
 
 /// A response's body; its request is in flight until it is dropped.
 struct WatchedBody {
     body: AnswerBody,
     owed: Owed,
-    _in_flight: InFlight,
+    answering: Answering,
 }
 
 impl Body for WatchedBody {
@@ -143,8 +169,11 @@ impl Body for WatchedBody {
         // The engine asks for more when the client has room for it.
         self.owed.taken();
         let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_ready() {
+        if let Poll::Ready(frame) = &frame {
             self.owed.ready();
+            // What a backend cuts short is not the client's doing.
+            let is_last = !matches!(frame, Some(Ok(_))) || self.body.is_end_stream();
+            self.answering.is_whole |= is_last;
         }
         frame
     }

@@ -7,6 +7,7 @@
 mod bounds;
 mod configuration;
 mod connection;
+mod excess;
 mod exposition;
 mod folder_lock;
 mod listener;

@@ -122,6 +122,11 @@ pub struct Settings {
     /// How it is logged.
     #[arg(long, env = "SLUICE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+
+    /// A fail point, for tests: compiling panics over rows that hold this text. A flag only, so that no file or shell that
+    /// a node shares with another sets it by accident.
+    #[arg(long, value_name = "TEXT", hide = true)]
+    pub fail_compile: Option<String>,
 }
 
 /// Who may address an API by path.

@@ -15,6 +15,8 @@ use sluice_pipeline::Bound;
 use sluice_pipeline::tally::CoreTally;
 use tokio::sync::Notify;
 
+use crate::excess::Excess;
+
 /// How long a connection may wait for its client. Resolution: one second.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
@@ -77,6 +79,8 @@ pub(crate) struct Watch {
     unread: Cell<bool>,
     /// Second since which the last response is out and the client's end is waited for.
     lingering: Cell<Option<u32>>,
+    /// What it is made to do for nothing.
+    pub(crate) excess: Excess,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
 }
@@ -95,6 +99,7 @@ impl Watch {
             multiplexed: Cell::new(false),
             unread: Cell::new(false),
             lingering: Cell::new(None),
+            excess: Excess::default(),
             order: Cell::default(),
             waker: RefCell::default(),
         }
@@ -103,9 +108,20 @@ impl Watch {
     /// Bytes came from the client.
     pub(crate) fn read(&self) {
         self.unread.set(true);
-        if self.in_flight.get() == 0 && self.waiting.get() == Waiting::Idle && !self.multiplexed.get() {
+        if self.in_flight.get() > 0 {
+            return;
+        }
+        if self.waiting.get() == Waiting::Idle && !self.multiplexed.get() {
             self.waiting.set(Waiting::Head);
             self.since.set(self.clock.get());
+        }
+        self.excess.idle_read(self.clock.get());
+        self.ends_if_excessive();
+    }
+
+    fn ends_if_excessive(&self) {
+        if self.excess.met().is_some() {
+            self.tell(Order::Drop);
         }
     }
 
@@ -143,6 +159,7 @@ impl Watch {
     pub(crate) fn begin(self: &Rc<Self>, version: http::Version) -> InFlight {
         self.multiplexed.set(version == http::Version::HTTP_2);
         self.unread.set(false);
+        self.excess.begun();
         self.in_flight()
     }
 
@@ -228,6 +245,17 @@ impl Watch {
 /// A request in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight(Rc<Watch>);
+
+impl InFlight {
+    /// The client has given it up over HTTP/2, where that leaves the connection as it was.
+    pub(crate) fn given_up(&self) {
+        let watch = &self.0;
+        if watch.multiplexed.get() {
+            watch.excess.given_up();
+            watch.ends_if_excessive();
+        }
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {

@@ -9,6 +9,7 @@
 
 mod calibrate;
 mod change;
+mod hostile;
 mod import;
 mod instructions;
 mod keys;
@@ -27,11 +28,16 @@ const USAGE: &str = "usage: sluice-bench NAME [RUNS]
   import        GitHub's description: imported, deployed, served by every node
   change        one changed route among 1,100: commit to the last node's Applied; also under 2,000 rps
   keys          100,000 API keys by CSV; memory per key in a data node
-  writes        key create, 64 in flight at the leader of 3 nodes";
+  writes        key create, 64 in flight at the leader of 3 nodes
+  hostile       an ordinary client beside floods, slow and idle clients";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let name = arguments.first().map(String::as_str).unwrap_or_default();
+    if name == "pour" {
+        // What `hostile` starts as processes of their own.
+        return hostile::pour(&arguments[1..]);
+    }
     let runs = arguments.get(1).map_or(Ok(5), |text| text.parse::<usize>())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
@@ -43,6 +49,7 @@ fn main() -> Result<()> {
             "change" => change::run(runs).await,
             "keys" => keys::run(runs).await,
             "writes" => writes::run(runs).await,
+            "hostile" => hostile::run(runs).await,
             _ => bail!("{USAGE}"),
         }
     })

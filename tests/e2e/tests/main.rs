@@ -21,6 +21,7 @@ mod key_import;
 mod keys;
 mod operators;
 mod partition;
+mod poison;
 mod ports;
 mod recovery;
 mod reflection;

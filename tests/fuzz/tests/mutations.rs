@@ -1,8 +1,16 @@
 //! Every target on its seeds and on mutations of them: bounded, on any toolchain. `PROPTEST_CASES` asks for more.
+//!
+//! The slow tier gives each target ten minutes, or as many seconds as `FUZZ_SECONDS` says. Mutations are drawn without regard
+//! to what they reach: `cargo fuzz`, which sees that, needs a nightly toolchain.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use proptest::{
     prelude::*,
@@ -12,6 +20,8 @@ use sluice_fuzz::{TARGETS, Target};
 
 /// Mutated inputs of one target.
 const CASES: u32 = 1_000;
+/// What the slow tier gives a target.
+const SLOW: Duration = Duration::from_secs(600);
 /// Changes of one input.
 const EDITS_MAX: usize = 8;
 
@@ -100,18 +110,49 @@ fn mutated(name: &str) {
     let target = TARGETS.into_iter().find(|target| target.name == name).unwrap();
     let seeds = seeds(&target);
     seeds.iter().chain(&[Vec::new()]).for_each(|seed| (target.run)(seed));
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    mutations(&target, &seeds, variable("PROPTEST_CASES").unwrap_or(CASES));
+}
+
+fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Runs a target on so many mutations of its seeds, drawn anew each time.
+fn mutations(target: &Target, seeds: &[Vec<u8>], cases: u32) {
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let edits = prop::collection::vec(edit(target.words), 1..EDITS_MAX);
     let outcome = runner.run(&(any::<prop::sample::Index>(), edits), |(seed, edits)| {
         let mut input = seeds[seed.index(seeds.len())].clone();
-        edits.iter().for_each(|edit| edit.carry_out(&mut input, &seeds));
+        edits.iter().for_each(|edit| edit.carry_out(&mut input, seeds));
         (target.run)(&input);
         Ok(())
     });
     if let Err(failure) = outcome {
-        panic!("{failure}");
+        panic!("{}: {failure}", target.name);
     }
+}
+
+#[test]
+#[ignore = "slow tier"]
+fn every_target_stands_ten_minutes_of_mutations() {
+    let time = variable("FUZZ_SECONDS").map_or(SLOW, Duration::from_secs);
+    let waiting = Mutex::new(TARGETS.to_vec());
+    let work = || {
+        while let Some(target) = { waiting.lock().unwrap().pop() } {
+            let (seeds, end) = (seeds(&target), Instant::now() + time);
+            let mut inputs = 0_u64;
+            while Instant::now() < end {
+                mutations(&target, &seeds, CASES);
+                inputs += u64::from(CASES);
+            }
+            eprintln!("{}: {inputs} inputs in {time:?}", target.name);
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        assert!(workers.into_iter().all(|worker| worker.join().is_ok()), "a target failed: see above");
+    });
 }
 
 #[test]
@@ -127,6 +168,26 @@ fn any_documents_are_checked_and_compiled() {
 #[test]
 fn any_api_description_is_read_or_refused() {
     mutated("openapi");
+}
+
+#[test]
+fn any_file_of_keys_is_read_row_by_row_or_refused() {
+    mutated("keys");
+}
+
+#[test]
+fn any_patch_is_carried_out_whole_or_refused() {
+    mutated("patches");
+}
+
+#[test]
+fn any_settings_are_texts_or_refused() {
+    mutated("settings");
+}
+
+#[test]
+fn any_join_token_is_read_as_it_was_written_or_refused() {
+    mutated("tokens");
 }
 
 #[test]

@@ -17,28 +17,28 @@ const COLUMNS: [&str; 5] = ["name", "key", "description", "enabled", "usageplani
 
 /// One row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KeyRow {
+pub(crate) struct KeyRow {
     /// Line in the file, from 1; the header is the first.
-    pub(super) line: u64,
-    pub(super) name: String,
-    pub(super) value: String,
-    pub(super) description: Option<String>,
-    pub(super) enabled: bool,
-    pub(super) plan_ids: Vec<String>,
+    pub(crate) line: u64,
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) description: Option<String>,
+    pub(crate) enabled: bool,
+    pub(crate) plan_ids: Vec<String>,
 }
 
 /// The rows of a file, and the faults of those that are wrong.
 #[derive(Debug, Default)]
-pub(super) struct KeyRows {
-    pub(super) rows: Vec<KeyRow>,
-    pub(super) faults: Vec<Diagnostic>,
+pub(crate) struct KeyRows {
+    pub(crate) rows: Vec<KeyRow>,
+    pub(crate) faults: Vec<Diagnostic>,
 }
 
 /// Reads a file.
 ///
 /// # Errors
 /// `Invalid` when the header is not one, or the file is not UTF-8.
-pub(super) fn read(bytes: &[u8]) -> Result<KeyRows, Refused> {
+pub(crate) fn read(bytes: &[u8]) -> Result<KeyRows, Refused> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = ::csv::ReaderBuilder::new().flexible(true).trim(::csv::Trim::All).from_reader(bytes);
     let header = reader.headers().map_err(|error| Refused::invalid("header", error.to_string(), ""))?;

@@ -16,9 +16,9 @@ use std::{
 };
 
 use sluice_proto::{
-    admin::{NodeLine, WaitReply},
+    admin::{BrokenOnNode, NodeLine, WaitReply},
     model::Revision,
-    raft::{Node, Session, SessionReport, SessionReportReply},
+    raft::{BrokenApi, Node, Session, SessionReport, SessionReportReply},
 };
 use sluice_raft::Raft;
 use tokio::{sync::watch, time::Instant};
@@ -154,7 +154,13 @@ impl<S: Source> Fleet<S> {
             joined.iter().filter(|node| node.role == "control").map(|node| (node.raft_id, node)).collect();
         let control = |raft_id: u64| controls.get(&raft_id).copied();
         let connected = |session: Session| {
-            let state = if session.generation == *generation { "serving" } else { "connected" };
+            let state = if session.generation != *generation {
+                "connected"
+            } else if session.not_compiled.is_empty() {
+                "serving"
+            } else {
+                "broken"
+            };
             line(session, state, &control)
         };
         let here = live.into_iter().map(connected);
@@ -190,9 +196,15 @@ fn line<'a>(session: Session, state: &str, control: &impl Fn(u64) -> Option<&'a 
         level: session.level,
         applied_number: session.applied_number,
         control_node,
-        broken_apis: session.broken.into_iter().map(|broken| broken.api_id).collect(),
+        broken_apis: session.broken.iter().map(|broken| broken.api_id.clone()).collect(),
+        broken: session.broken.into_iter().map(broken_on_node).collect(),
+        not_compiled: session.not_compiled,
         ..NodeLine::default()
     }
+}
+
+fn broken_on_node(BrokenApi { api_id, diagnostics }: BrokenApi) -> BrokenOnNode {
+    BrokenOnNode { api_id, diagnostics }
 }
 
 /// A node that joined and has not been seen.

@@ -10,6 +10,7 @@ use std::{
 
 use sluice_model::{ids::is_id, limits};
 use sluice_proto::{
+    model::Diagnostic,
     raft::{BrokenApi, Session, SessionReport},
     sync::{Applied, Hello},
 };
@@ -197,12 +198,15 @@ impl Registered<'_> {
             None => Default::default(),
         };
         let mut room = DIAGNOSTICS_BYTES_MAX;
+        // First: they are few, and matter most.
+        let not_compiled = texts(&applied.not_compiled, &mut room);
         let broken = applied.broken.iter().filter(|broken| is_id(&broken.api_id)).take(limits::BROKEN_APIS_MAX);
         let broken: Vec<BrokenApi> = broken.map(|broken| broken_api(broken, &mut room)).collect();
         self.change(|session| {
             session.generation = generation;
             session.applied_number = number;
             session.broken = broken;
+            session.not_compiled = not_compiled;
             session.rejected.clear();
         });
     }
@@ -234,14 +238,20 @@ impl Drop for Registered<'_> {
 
 /// A broken API with as many of its diagnostics as there is `room` for, in bytes.
 fn broken_api(broken: &sluice_proto::sync::Broken, room: &mut usize) -> BrokenApi {
-    let mut diagnostics = Vec::new();
-    for found in broken.diagnostics.iter().take(DIAGNOSTICS_PER_API_MAX) {
-        let text = shortened(&format!("{}: {}", found.at, found.message), DIAGNOSTIC_BYTES_MAX);
+    BrokenApi { api_id: broken.api_id.clone(), diagnostics: texts(&broken.diagnostics, room) }
+}
+
+/// As many of some diagnostics as there is `room` for, in bytes.
+fn texts(diagnostics: &[Diagnostic], room: &mut usize) -> Vec<String> {
+    let mut told = Vec::new();
+    for found in diagnostics.iter().take(DIAGNOSTICS_PER_API_MAX) {
+        let at = if found.at.is_empty() { String::new() } else { format!("{}: ", found.at) };
+        let text = shortened(&format!("{at}{}", found.message), DIAGNOSTIC_BYTES_MAX);
         let Some(left) = room.checked_sub(text.len()) else { break };
         *room = left;
-        diagnostics.push(text);
+        told.push(text);
     }
-    BrokenApi { api_id: broken.api_id.clone(), diagnostics }
+    told
 }
 
 fn shortened(text: &str, bytes_max: usize) -> String {
@@ -270,7 +280,7 @@ mod tests {
 
     fn applied(number: u64) -> Applied {
         let revision = sluice_proto::model::Revision { generation: "g".to_owned(), number };
-        Applied { revision: Some(revision), broken: Vec::new() }
+        Applied { revision: Some(revision), ..Applied::default() }
     }
 
     #[test]
@@ -368,11 +378,13 @@ mod tests {
             ..Hello::default()
         };
         let registered = own.register(&hello, u64::MAX).unwrap();
-        let diagnostic = sluice_proto::model::Diagnostic { message: long.clone(), ..Default::default() };
+        let diagnostic = Diagnostic { message: long.clone(), ..Diagnostic::default() };
         // As long as ids may be.
         let broken = |id: usize| Broken { api_id: format!("{id:064}"), diagnostics: vec![diagnostic.clone(); 10] };
         let revision = sluice_proto::model::Revision { generation: long.clone(), number: u64::MAX };
-        registered.applied(&Applied { broken: (0..1_000).map(broken).collect(), revision: Some(revision) });
+        let not_compiled = vec![diagnostic.clone(); 10];
+        let broken = (0..1_000).map(broken).collect();
+        registered.applied(&Applied { broken, revision: Some(revision), not_compiled });
         registered.rejected(&long);
         let report = own.report(Extent::All, 1);
         let session = &report.sessions[0];

@@ -200,7 +200,8 @@ fn standing_of(session: &Session, Awaited { revision, api_ids }: &Awaited) -> St
     let is_meant = |api_id: &String| api_ids.is_empty() || api_ids.contains(api_id);
     if session.generation != revision.generation || session.applied_number < revision.number {
         Standing::Waiting
-    } else if is_cut || session.broken.iter().any(|broken| is_meant(&broken.api_id)) {
+    } else if is_cut || !session.not_compiled.is_empty() || session.broken.iter().any(|broken| is_meant(&broken.api_id))
+    {
         Standing::Broken
     } else {
         Standing::Served
@@ -212,5 +213,5 @@ fn diagnostics_of(session: &Session) -> Vec<String> {
         broken.diagnostics.iter().map(move |diagnostic| format!("api {}: {diagnostic}", broken.api_id))
     });
     let rejected = (!session.rejected.is_empty()).then(|| session.rejected.clone());
-    broken.chain(rejected).collect()
+    session.not_compiled.iter().cloned().chain(broken).chain(rejected).collect()
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use sluice_model::{RowHasher, StateDigest};
 use sluice_proto::{
-    model::Revision,
+    model::{Diagnostic, Revision},
     raft::Table,
     sync::{
         Applied, Beat, Broken, Delta, FromControl, FromData, Hello, Resync, Row, SnapshotEnd, Welcome,
@@ -89,7 +89,14 @@ impl DataNode {
     }
 
     pub(crate) async fn applied_with(&self, broken: Vec<Broken>) {
-        self.say(from_data::Kind::Applied(Applied { revision: self.revision.clone(), broken })).await;
+        let applied = Applied { revision: self.revision.clone(), broken, ..Applied::default() };
+        self.say(from_data::Kind::Applied(applied)).await;
+    }
+
+    /// Answers that it holds what it was sent, and serves what it had before.
+    pub(crate) async fn applied_but(&self, why: Diagnostic) {
+        let (revision, not_compiled) = (self.revision.clone(), vec![why]);
+        self.say(from_data::Kind::Applied(Applied { revision, not_compiled, ..Applied::default() })).await;
     }
 
     pub(crate) async fn resync(&self) {

@@ -107,7 +107,27 @@ async fn a_broken_api_is_an_answer_with_its_reasons() {
     let reply = cluster.fleets[0].wait(cluster.revision(number), Vec::new(), LONG).await;
     assert_eq!((reply.served, states(&reply)), (false, vec![("d1", "broken")]));
     assert_eq!(reply.nodes[0].diagnostics, ["api a1b2c3d4e5: x: no uri"]);
-    assert_eq!(cluster.fleets[0].nodes()[0].broken_apis, ["a1b2c3d4e5"]);
+    let line = cluster.fleets[0].nodes().remove(0);
+    assert_eq!((line.state.as_str(), line.broken_apis), ("serving", vec!["a1b2c3d4e5".to_owned()]));
+    assert_eq!(
+        (line.broken[0].api_id.as_str(), &*line.broken[0].diagnostics),
+        ("a1b2c3d4e5", &["x: no uri".to_owned()][..])
+    );
+}
+
+#[tokio::test]
+async fn a_data_node_that_serves_an_older_revision_as_a_whole_is_broken_whichever_api_is_asked_about() {
+    let mut cluster = Cluster::start(1, quick());
+    let mut node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let number = cluster.change("p1");
+    node.moved().await;
+    let why = Diagnostic { message: "a defect".to_owned(), ..Diagnostic::default() };
+    node.applied_but(why).await;
+    let reply = cluster.fleets[0].wait(cluster.revision(number), vec!["other00001".to_owned()], LONG).await;
+    assert_eq!((reply.served, states(&reply)), (false, vec![("d1", "broken")]));
+    assert_eq!(reply.nodes[0].diagnostics, ["a defect"]);
+    let line = cluster.fleets[0].nodes().remove(0);
+    assert_eq!((line.state.as_str(), line.not_compiled), ("broken", vec!["a defect".to_owned()]));
 }
 
 #[tokio::test]

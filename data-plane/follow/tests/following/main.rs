@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod defects;
 mod fake_control;
 
 use std::{path::Path, time::Duration};
@@ -19,6 +20,9 @@ use sluice_proto::{
 };
 use sluice_telemetry::Metrics;
 
+/// Text in a row that the follower cannot compile without a panic.
+const POISON: &str = "poison";
+
 /// Far above what any step takes; a test that waits so long has failed.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -31,6 +35,7 @@ fn follower(folder: &Path, control: &[&str]) -> Follower {
         node_id: "data-1".into(),
         address: "127.0.0.1:8080".into(),
         version: "test".into(),
+        fail_compile: Some(POISON.into()),
     };
     let dialer = Dialer::of_node(&identity, Plaintext::LoopbackOnly).unwrap();
     Follower::start(settings, dialer, &Metrics::new()).unwrap()

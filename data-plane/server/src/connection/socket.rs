@@ -1,6 +1,6 @@
 //! A client's socket as hyper reads and writes it, telling the connection's watch what happens.
 //!
-//! Promise: adds a store or two to each call and no copy. A connection is closed so that its client can read the last
+//! Promise: adds a store or two to each call and no copy. A client that always has more to say lets others go first. A connection is closed so that its client can read the last
 //! response: this side first, and the other only when the client has ended it too, or has had its time.
 
 use std::io::{self, IoSlice};
@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::excess::Turn;
 use crate::watch::Watch;
 
 /// Bytes that are read at once to be thrown away.
@@ -56,6 +57,10 @@ impl WatchedSocket {
 
 impl Read for WatchedSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        if self.watch.excess.read() == Turn::IsOver {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let outcome = Pin::new(&mut self.socket).poll_read(cx, buf);
         if outcome.is_ready() {
             self.watch.read();

@@ -6,20 +6,27 @@ use std::net::{SocketAddr, TcpStream};
 use super::PATIENCE;
 
 pub(crate) const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_HEADERS: u8 = 4;
+/// Of settings and pings.
+pub(crate) const ACK: u8 = 1;
+/// What a client's connection begins with.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// `:method` as RFC 7541, appendix A, numbers it.
-const GET: u8 = 0x82;
-const POST: u8 = 0x83;
+pub(crate) const GET: u8 = 0x82;
+pub(crate) const POST: u8 = 0x83;
 
 /// The header block of a request; there 6 is `:scheme: http`, and 1 and 4 name `:authority` and `:path`.
-fn block(method: u8, authority: &str, path: &str) -> Vec<u8> {
+pub(crate) fn block(method: u8, authority: &str, path: &str) -> Vec<u8> {
     let mut block = vec![method, 0x86];
     for (index, value) in [(1, authority), (4, path)] {
         block.push(index);
@@ -32,6 +39,15 @@ fn block(method: u8, authority: &str, path: &str) -> Vec<u8> {
 fn push_text(block: &mut Vec<u8>, text: &str) {
     block.push(u8::try_from(text.len()).unwrap());
     block.extend_from_slice(text.as_bytes());
+}
+
+/// The bytes of a frame.
+pub(crate) fn encoded(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags];
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
 }
 
 /// One frame.
@@ -49,18 +65,14 @@ impl Wire {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let mut socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        socket.write_all(PREFACE).unwrap();
         let mut wire = Self(socket);
         wire.send(SETTINGS, 0, 0, &[]);
         wire
     }
 
     pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = vec![length[1], length[2], length[3], kind, flags];
-        frame.extend_from_slice(&stream.to_be_bytes());
-        frame.extend_from_slice(payload);
-        self.0.write_all(&frame).unwrap();
+        self.0.write_all(&encoded(kind, flags, stream, payload)).unwrap();
     }
 
     /// Begins a POST on stream 1 whose body goes on.
@@ -137,12 +149,17 @@ impl Wire {
     }
 
     pub(crate) fn next(&mut self) -> Frame {
-        let mut head = [0; 9];
-        self.0.read_exact(&mut head).unwrap();
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let mut payload = vec![0; length];
-        self.0.read_exact(&mut payload).unwrap();
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        Frame { kind: head[3], flags: head[4], stream, payload }
+        read(&mut self.0).unwrap()
     }
+}
+
+/// Reads a frame.
+pub(crate) fn read(socket: &mut TcpStream) -> std::io::Result<Frame> {
+    let mut head = [0; 9];
+    socket.read_exact(&mut head)?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    let mut payload = vec![0; length];
+    socket.read_exact(&mut payload)?;
+    let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+    Ok(Frame { kind: head[3], flags: head[4], stream, payload })
 }

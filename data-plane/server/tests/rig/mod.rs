@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses its own part of it")]
 
+pub(crate) mod flood;
 pub(crate) mod frames;
 pub(crate) mod script;
 
@@ -182,6 +183,30 @@ impl Client {
         self.writer.write_all(bytes.as_bytes()).is_ok()
     }
 
+    /// The same for what is no text.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> bool {
+        self.writer.write_all(bytes).is_ok()
+    }
+
+    /// How long a read may wait from now on.
+    pub(crate) fn patient(&self, patience: Duration) {
+        self.writer.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).unwrap();
+    }
+
+    /// Whether the other side closes, whatever it says before.
+    pub(crate) fn ends(&mut self) -> bool {
+        loop {
+            match self.reader.fill_buf() {
+                Ok([]) => return true,
+                Ok(bytes) => {
+                    let count = bytes.len();
+                    self.reader.consume(count);
+                }
+                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+
     pub(crate) fn request(&mut self, head: &str) -> Answer {
         assert!(self.send(head), "the connection takes the request");
         self.answer(!head.starts_with("HEAD "))
@@ -193,6 +218,17 @@ impl Client {
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let body = if has_body { read_body(&mut self.reader, &head) } else { String::new() };
         Answer { status, head, body }
+    }
+
+    /// Reads responses until the other side closes.
+    pub(crate) fn answers(&mut self) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while let Some(head) = read_head(&mut self.reader) {
+            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+            let body = if status == 100 { String::new() } else { read_body(&mut self.reader, &head) };
+            answers.push(Answer { status, head, body });
+        }
+        answers
     }
 
     /// Whether the other side closes without another byte.

@@ -1,0 +1,5 @@
+//! The target `settings` for libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| sluice_fuzz::settings::run(input));
