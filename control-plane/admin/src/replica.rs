@@ -53,6 +53,9 @@ pub(crate) trait Replica: Clone + Send + Sync + 'static {
     /// The state as this node has it now.
     fn view(&self) -> View<Self::Tables>;
 
+    /// The last log index whose effect is in a view; none where the tables do not know it.
+    fn applied_in(view: &View<Self::Tables>) -> Option<u64>;
+
     /// Who leads.
     fn leader(&self) -> Leader;
 
@@ -99,6 +102,10 @@ impl Replica for Raft {
 
     fn view(&self) -> View<Self::Tables> {
         Raft::view(self)
+    }
+
+    fn applied_in(view: &View<Self::Tables>) -> Option<u64> {
+        view.0.applied_index()
     }
 
     fn leader(&self) -> Leader {

@@ -52,7 +52,14 @@ async fn every_read_may_be_stale() {
             ("routes", Admin::list_routes(&admin, Request::new(routes)).await.unwrap().metadata().clone()),
             ("nodes", Admin::list_nodes(&admin, Request::new(nodes)).await.unwrap().metadata().clone()),
             ("tokens", Admin::list_tokens(&admin, Request::new(tokens)).await.unwrap().metadata().clone()),
-            ("status", Admin::status(&admin, Request::new(StatusRequest { stale })).await.unwrap().metadata().clone()),
+            (
+                "status",
+                Admin::status(&admin, Request::new(StatusRequest { stale, ..StatusRequest::default() }))
+                    .await
+                    .unwrap()
+                    .metadata()
+                    .clone(),
+            ),
         ];
         for (read, metadata) in answers {
             assert_eq!(metadata.contains_key(STALE_METADATA), stale, "{read}");

@@ -90,6 +90,10 @@ impl Replica for MemoryReplica {
         View(inner.stale.as_ref().unwrap_or(&inner.tables).clone())
     }
 
+    fn applied_in(_: &View<Self::Tables>) -> Option<u64> {
+        None
+    }
+
     fn leader(&self) -> Leader {
         Leader::This
     }

@@ -238,7 +238,7 @@ mod tests {
         let failure = client
             .attempt(None, async |channel, _| {
                 sluice_rpc::admin::cluster_client::ClusterClient::new(channel)
-                    .status(sluice_proto::admin::StatusRequest { stale: true })
+                    .status(sluice_proto::admin::StatusRequest { stale: true, ..Default::default() })
                     .await
             })
             .await

@@ -41,8 +41,14 @@ const TOKENS: [Column; 5] = [
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Leader, members and revision of the cluster
-    #[command(after_help = "Example:\n  sluice cluster status")]
-    Status(#[command(flatten)] Freshness),
+    #[command(after_help = "Example:\n  sluice cluster status --stale --digest")]
+    Status {
+        #[command(flatten)]
+        freshness: Freshness,
+        /// Count and hash every row of the node that answers; two nodes that have applied the same index show the same
+        #[arg(long)]
+        digest: bool,
+    },
     /// Join tokens
     #[command(subcommand)]
     Token(Token),
@@ -76,7 +82,7 @@ pub(crate) enum Token {
 impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::Status(freshness) => status(&session.reading(freshness)).await,
+            Self::Status { freshness, digest } => status(&session.reading(freshness), digest).await,
             Self::Token(Token::Create { role, ttl }) => create_token(session, role, ttl).await,
             Self::Token(Token::List(page)) => list_tokens(&session.reading(page.freshness), &page).await,
             Self::Token(Token::Revoke { id, consent }) => revoke_token(session, &id, consent).await,
@@ -86,7 +92,10 @@ impl Command {
 
 /// What the cluster says of itself.
 pub(crate) async fn ask_status(session: &Session) -> Result<StatusReply, Failure> {
-    let message = StatusRequest { stale: session.freshness.stale };
+    ask(session, StatusRequest { stale: session.freshness.stale, ..StatusRequest::default() }).await
+}
+
+async fn ask(session: &Session, message: StatusRequest) -> Result<StatusReply, Failure> {
     session
         .client
         .read(session.timeout, message, async |channel, request| {
@@ -95,8 +104,8 @@ pub(crate) async fn ask_status(session: &Session) -> Result<StatusReply, Failure
         .await
 }
 
-async fn status(session: &Session) -> Result<(), Failure> {
-    let reply = ask_status(session).await?;
+async fn status(session: &Session, digest: bool) -> Result<(), Failure> {
+    let reply = ask(session, StatusRequest { stale: session.freshness.stale, digest }).await?;
     let stale = session.client.stale();
     let members = reply.members.iter().map(member_json).collect::<Vec<_>>();
     let value = status_json(&reply, &members);
@@ -111,7 +120,7 @@ async fn status(session: &Session) -> Result<(), Failure> {
 }
 
 fn status_json(reply: &StatusReply, members: &[Value]) -> Value {
-    json!({
+    let mut value = json!({
         "clusterId": reply.cluster_id,
         "revision": {"generation": reply.generation, "number": reply.number},
         "level": reply.level,
@@ -122,7 +131,14 @@ fn status_json(reply: &StatusReply, members: &[Value]) -> Value {
         "dataNodesCurrent": reply.data_nodes_current,
         "answeredBy": reply.answered_by,
         "members": members,
-    })
+    });
+    if let (Some(state), Some(fields)) = (&reply.state, value.as_object_mut()) {
+        let digest: String = state.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        fields.insert("appliedIndex".to_owned(), json!(state.applied_index));
+        fields.insert("rows".to_owned(), json!(state.rows));
+        fields.insert("digest".to_owned(), json!(digest));
+    }
+    value
 }
 
 fn member_json(member: &Member) -> Value {

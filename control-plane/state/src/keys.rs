@@ -22,6 +22,8 @@ const REF_COUNT: u8 = 8;
 const UNREFERENCED: u8 = 9;
 const REQUEST: u8 = 10;
 const REQUEST_TIME: u8 = 11;
+/// Behind every row of the state.
+pub(crate) const AFTER_ROWS: &[u8] = &[REQUEST_TIME + 1];
 
 /// Names one row of any table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -17,7 +17,7 @@ use crate::{admin::Admin, call::Call, replica::Replica};
 impl<R: Replica> cluster_server::Cluster for Admin<R> {
     async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         let call = Call::of(&request);
-        Ok(status::status(self, &call, request.get_ref().stale).await?)
+        Ok(status::status(self, &call, request.get_ref()).await?)
     }
 
     async fn create_token(&self, request: Request<CreateTokenRequest>) -> Result<Response<CreateTokenReply>, Status> {

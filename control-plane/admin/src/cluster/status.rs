@@ -1,23 +1,32 @@
 //! `Cluster.Status`: who is there and how far they are.
 
-use sluice_proto::admin::StatusReply;
+use sluice_proto::admin::{StateDigest, StatusReply, StatusRequest};
+use sluice_state::View;
 use tonic::Response;
 
-use crate::{admin::Admin, call::Call, config::fresh_view, refused::Refused, replica::Replica};
+use crate::{
+    admin::Admin,
+    call::Call,
+    config::fresh_view,
+    refused::{Reason, Refused},
+    replica::Replica,
+};
 
 /// The cluster as this node sees it; data nodes are counted among those that it knows.
 pub(super) async fn status<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
-    stale: bool,
+    asked: &StatusRequest,
 ) -> Result<Response<StatusReply>, Refused> {
-    let view = fresh_view(&admin.replica, call, stale).await?;
+    let view = fresh_view(&admin.replica, call, asked.stale).await?;
     let cluster = view.cluster().unwrap_or_default();
     let standing = admin.replica.standing();
     let nodes = admin.sessions.nodes();
     let number = view.number();
     let connected: Vec<_> = nodes.iter().filter(|line| line.state != "gone").collect();
     let current = connected.iter().filter(|line| line.applied_number >= number).count();
+    let members = admin.members(&view);
+    let state = if asked.digest { Some(digest::<R>(view).await?) } else { None };
     let reply = StatusReply {
         cluster_id: cluster.cluster_id,
         generation: cluster.generation,
@@ -26,10 +35,29 @@ pub(super) async fn status<R: Replica>(
         term: standing.term,
         leader: standing.leader.unwrap_or(0),
         commit_index: standing.commit_index,
-        members: admin.members(&view),
+        members,
         data_nodes: u32::try_from(connected.len()).unwrap_or(u32::MAX),
         data_nodes_current: u32::try_from(current).unwrap_or(u32::MAX),
         answered_by: admin.about.node_id.clone(),
+        state,
     };
-    Ok(admin.answer(stale, number, reply))
+    Ok(admin.answer(asked.stale, number, reply))
+}
+
+/// Reads every row, on a thread that may be kept for so long.
+async fn digest<R: Replica>(view: View<R::Tables>) -> Result<StateDigest, Refused> {
+    let read = move || {
+        let (mut rows, mut hasher) = (0, blake3::Hasher::new());
+        for (key, value) in view.all_rows() {
+            rows += 1;
+            for part in [key, value] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(&part);
+            }
+        }
+        let digest = hasher.finalize().as_bytes().to_vec();
+        StateDigest { applied_index: R::applied_in(&view).unwrap_or(0), rows, digest }
+    };
+    let unread = |error: tokio::task::JoinError| Refused::new(Reason::Unavailable, error.to_string());
+    tokio::task::spawn_blocking(read).await.map_err(unread)
 }

@@ -63,6 +63,10 @@ impl Replica for Follower {
         self.state.view()
     }
 
+    fn applied_in(_: &View<Self::Tables>) -> Option<u64> {
+        None
+    }
+
     fn leader(&self) -> Leader {
         if let Some(hanging) = self.hanging
             && !self.asked.load(Ordering::SeqCst)

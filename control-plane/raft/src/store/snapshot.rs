@@ -9,8 +9,8 @@ use rocksdb::{DB, IteratorMode, SnapshotWithThreadMode};
 use self_cell::self_cell;
 use sluice_state::{Rows, Tables};
 
-use super::{StateStore, range, rows};
-use crate::failure::stop_process;
+use super::{APPLIED, StateStore, range, rows};
+use crate::{durable::Durable as _, failure::stop_process, types::LogId};
 
 type Instant<'a> = SnapshotWithThreadMode<'a, DB>;
 
@@ -32,6 +32,15 @@ impl StoreSnapshot {
     /// The state as it is now.
     pub(crate) fn of(store: Arc<StateStore>) -> Self {
         Self { held: Arc::new(Held::new(store, |store| store.db().snapshot())) }
+    }
+
+    /// The last log index whose effect this shows; none before the first entry.
+    pub fn applied_index(&self) -> Option<u64> {
+        let stored = self.held.borrow_dependent().get(APPLIED);
+        let decoded = stored
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| bytes.map(LogId::decode).transpose().map_err(|error| error.to_string()));
+        decoded.unwrap_or_else(|problem| stop_process("reading the state", &problem)).map(|id| id.index)
     }
 }
 

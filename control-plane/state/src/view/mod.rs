@@ -19,7 +19,7 @@ pub use list::{EntryPage, Page};
 use crate::{
     keys::{self, RowId},
     rows,
-    tables::{Tables, prefix_end},
+    tables::{Rows, Tables, prefix_end},
 };
 
 /// Typed reads over tables.
@@ -67,6 +67,11 @@ impl<T: Tables> View<T> {
     /// The digest of all visible rows.
     pub fn digest(&self) -> StateDigest {
         rows::digest(&rows::progress(&self.0))
+    }
+
+    /// Every row of the state in key order, as it is stored: nodes that have applied the same commands have the same.
+    pub fn all_rows(&self) -> Rows<'_> {
+        self.0.scan(&[], keys::AFTER_ROWS)
     }
 
     /// Deltas exist from this number on.
