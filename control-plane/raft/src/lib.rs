@@ -5,6 +5,7 @@
 //! Absent: what commands mean (`sluice-state`), who may give them (`sluice-admin`), channels (`sluice-identity`).
 
 mod durable;
+mod fail;
 mod failure;
 mod log;
 mod machine;
@@ -20,6 +21,7 @@ mod store;
 mod suite;
 mod types;
 
+pub use fail::FailPoints;
 pub use failure::{ProposeFailure, RaftFailure, ReadFailure};
 pub use raft::{Leadership, LogPositions, MemberStatus, Proposed, Raft};
 pub use service::RaftService;

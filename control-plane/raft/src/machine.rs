@@ -18,6 +18,7 @@ use sluice_proto::raft::{Command, Outcome, outcome};
 use sluice_state::{Draft, apply};
 
 use crate::{
+    fail::Point,
     failure::stop_raft,
     states::States,
     store::{Applied, StateStore, checkpoint::StateCheckpoint, image::ImageWriter},
@@ -72,7 +73,10 @@ impl Machine {
             }
             answers.extend(responder.map(|responder| (responder, reply)));
         }
-        store.write(draft.into_writes(), &last, membership.as_ref())?;
+        let writes = draft.into_writes();
+        self.states.folders().hit(Point::ApplyBeforeWrite);
+        store.write(writes, &last, membership.as_ref())?;
+        self.states.folders().hit(Point::ApplyAfterWrite);
         self.applied.log_id = Some(last);
         if let Some(membership) = membership {
             self.applied.membership = membership;

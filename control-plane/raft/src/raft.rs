@@ -256,9 +256,10 @@ async fn start(
 ) -> Result<Started, RaftFailure> {
     let raft_id = settings.raft_id;
     let opening = tokio::task::spawn_blocking(move || {
-        let folders = Folders::open(&settings.data_dir)?;
+        let folders = Folders::open(&settings.data_dir, settings.fail_points.clone())?;
         let mark = Mark::new(&settings.data_dir, settings.raft_id, &settings.cluster_id);
-        let (log, flush) = LogStore::open(&folders.log(), mark, settings.snapshot_log_bytes, meters)?;
+        let RaftSettings { snapshot_log_bytes, fail_points, .. } = settings;
+        let (log, flush) = LogStore::open(&folders.log(), mark, snapshot_log_bytes, meters, fail_points)?;
         let states = Arc::new(States::open(folders, log.growth())?);
         Ok::<_, RaftFailure>((log, flush, states))
     });

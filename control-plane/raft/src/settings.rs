@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use openraft::{Config, SnapshotPolicy};
 
-use crate::RaftFailure;
+use crate::{FailPoints, RaftFailure};
 
 /// Sending, receiving and installing a state; beyond that it begins again.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -32,6 +32,8 @@ pub struct RaftSettings {
     pub snapshot_interval: Duration,
     /// Entries of log kept behind a snapshot, for followers that are only a little late. Default: 256.
     pub kept_log_entries: u64,
+    /// Where a test ends this node. Default: nowhere.
+    pub fail_points: FailPoints,
 }
 
 impl RaftSettings {
@@ -48,6 +50,7 @@ impl RaftSettings {
             snapshot_log_bytes: 64 << 20,
             snapshot_interval: Duration::from_secs(600),
             kept_log_entries: 256,
+            fail_points: FailPoints::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     RaftFailure,
+    fail::Point,
     log::Growth,
     store::{Applied, StateStore, StoreSnapshot, checkpoint::StateCheckpoint, folders::Folders, image::ImageWriter},
 };
@@ -121,8 +122,10 @@ impl States {
     pub(crate) fn install(&self, store: Arc<StateStore>) -> Result<Applied, RaftFailure> {
         let applied = store.applied()?;
         let number = View(&*store).revision().number;
+        self.folders.hit(Point::SnapshotReceived);
         store.keep();
         self.folders.switch_to(store.path()).map_err(|error| self.folders.failure(&error))?;
+        self.folders.hit(Point::SnapshotAfterSwitch);
         let before = std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), store);
         before.retire();
         if let Some(last) = &applied.log_id {

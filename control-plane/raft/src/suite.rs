@@ -9,6 +9,7 @@ use openraft::{
 use sluice_telemetry::Metrics;
 
 use crate::{
+    FailPoints,
     log::{FlushThread, LogStore},
     machine::Machine,
     mark::Mark,
@@ -26,10 +27,10 @@ type Guard = (FlushThread, tempfile::TempDir);
 impl StoreBuilder<TypeConfig, LogStore, Machine, Guard> for OnDisk {
     async fn build(&self) -> Result<(Guard, LogStore, Machine), StorageError<TypeConfig>> {
         let home = tempfile::tempdir().unwrap();
-        let folders = Folders::open(home.path()).unwrap();
+        let folders = Folders::open(home.path(), FailPoints::default()).unwrap();
         let meters = LogMeters::register(&Metrics::new());
-        let (log, flush) =
-            LogStore::open(&folders.log(), Mark::new(home.path(), 1, "cluster"), u64::MAX, meters).unwrap();
+        let mark = Mark::new(home.path(), 1, "cluster");
+        let (log, flush) = LogStore::open(&folders.log(), mark, u64::MAX, meters, FailPoints::default()).unwrap();
         let states = Arc::new(States::open(folders, log.growth()).unwrap());
         let machine = Machine::new(states).unwrap();
         Ok(((flush, home), log, machine))

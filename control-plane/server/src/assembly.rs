@@ -149,6 +149,8 @@ fn raft_settings(
 
 /// The times and sizes of the node's settings.
 fn timed(settings: &Settings, raft: RaftSettings) -> RaftSettings {
+    #[cfg(debug_assertions)]
+    let raft = RaftSettings { fail_points: settings.fail_point.clone().unwrap_or_default(), ..raft };
     RaftSettings {
         heartbeat: settings.raft_heartbeat,
         election_min: settings.raft_election_min,

@@ -7,6 +7,8 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use sluice_identity::Plaintext;
+#[cfg(debug_assertions)]
+use sluice_raft::FailPoints;
 use sluice_settings::{SettingsFailure, bytes_within, time_within};
 
 const HEARTBEAT: RangeInclusive<Duration> = ms(10)..=ms(10_000);
@@ -104,6 +106,12 @@ pub struct Settings {
     /// For calls under way to finish when the node stops; a time from 0ms to 10m.
     #[arg(long, env = "SLUICE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = time_within(DRAIN))]
     pub drain_timeout: Duration,
+
+    // A flag and nothing else: no operator's variable or file names it, and a release build does not know it.
+    /// Where a test ends this process: `POINT@N`.
+    #[cfg(debug_assertions)]
+    #[arg(long, value_name = "POINT", hide = true)]
+    pub fail_point: Option<FailPoints>,
 
     /// What is logged, as directives of tracing. Example: info,sluice_raft=debug.
     #[arg(long, env = "SLUICE_LOG", value_name = "FILTER", default_value = "info,openraft=error")]

@@ -19,7 +19,13 @@ use tokio::sync::{
 };
 
 use super::{Shared, keys, synced};
-use crate::{failure::stop_raft, mark::Mark, meters::LogMeters, types::TypeConfig};
+use crate::{
+    fail::{FailPoints, Point},
+    failure::stop_raft,
+    mark::Mark,
+    meters::LogMeters,
+    types::TypeConfig,
+};
 
 /// Writes that may wait; more make the caller wait.
 const WAITING_MAX: usize = 256;
@@ -36,6 +42,25 @@ pub(super) enum Write {
     Truncate { from: u64, done: oneshot::Sender<()> },
     /// Everything through `index` is dropped; `purged` is its log id, encoded.
     Purge { index: u64, purged: Vec<u8>, done: oneshot::Sender<()> },
+}
+
+impl Write {
+    fn before_sync(&self) -> Option<Point> {
+        match self {
+            Self::Append { .. } => Some(Point::AppendBeforeSync),
+            Self::Vote { .. } => Some(Point::VoteBeforeSync),
+            Self::Truncate { .. } | Self::Purge { .. } => None,
+        }
+    }
+
+    fn after_sync(&self) -> Point {
+        match self {
+            Self::Append { .. } => Point::AppendAfterSync,
+            Self::Vote { .. } => Point::VoteAfterSync,
+            Self::Truncate { .. } => Point::TruncateAfterSync,
+            Self::Purge { .. } => Point::PurgeAfterSync,
+        }
+    }
 }
 
 /// The way to the thread.
@@ -78,12 +103,13 @@ impl FlushQueue {
         shared: Arc<Shared>,
         unmarked: Option<Mark>,
         meters: LogMeters,
+        fail_points: FailPoints,
     ) -> io::Result<(Self, FlushThread)> {
         let (queue, writes) = mpsc::channel(WAITING_MAX);
         let this = Self { queue: queue.downgrade(), meters: meters.clone() };
         let thread = thread::Builder::new()
             .name("raft-log".to_owned())
-            .spawn(move || run(&shared, writes, unmarked, &meters))?;
+            .spawn(move || run(&shared, writes, unmarked, &meters, &fail_points))?;
         Ok((this, FlushThread { parts: Mutex::new(Some((queue, thread))) }))
     }
 
@@ -112,7 +138,13 @@ fn ended() -> io::Error {
     io::Error::other("the thread that writes the log has ended")
 }
 
-fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>, mut unmarked: Option<Mark>, meters: &LogMeters) {
+fn run(
+    shared: &Shared,
+    mut writes: mpsc::Receiver<Write>,
+    mut unmarked: Option<Mark>,
+    meters: &LogMeters,
+    fail_points: &FailPoints,
+) {
     let synced = synced();
     let mut waiting = Vec::with_capacity(WAITING_MAX);
     while let Some(first) = writes.blocking_recv() {
@@ -132,6 +164,7 @@ fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>, mut unmarked: Option<
                 Err(_) => break,
             }
         }
+        waiting.iter().filter_map(Write::before_sync).for_each(|point| fail_points.hit(point));
         let (bytes, began) = (batch.size_in_bytes(), Instant::now());
         // Purges too: whole files of entries are deleted behind them, which must not outlive the mark that says so.
         let written = shared.db.write_opt(batch, &synced);
@@ -144,6 +177,7 @@ fn run(shared: &Shared, mut writes: mpsc::Receiver<Write>, mut unmarked: Option<
             return refuse(waiting, &stop_raft("writing the log", &error));
         }
         meters.synced(waiting.len(), bytes, began.elapsed());
+        waiting.iter().for_each(|write| fail_points.hit(write.after_sync()));
         waiting.drain(..).for_each(|write| complete(shared, write));
     }
 }

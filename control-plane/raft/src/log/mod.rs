@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use self::{flush::FlushQueue, tail::Tail};
 pub(crate) use self::{flush::FlushThread, reader::LogReader};
 use crate::{
-    RaftFailure,
+    FailPoints, RaftFailure,
     durable::Durable,
     mark::Mark,
     meters::LogMeters,
@@ -110,6 +110,7 @@ impl LogStore {
         mark: Mark,
         growth_bytes_max: u64,
         meters: LogMeters,
+        fail_points: FailPoints,
     ) -> Result<(Self, FlushThread), RaftFailure> {
         let storage = |problem: String| RaftFailure::Storage { path: folder.to_owned(), problem };
         std::fs::create_dir_all(folder).map_err(|error| storage(error.to_string()))?;
@@ -129,8 +130,8 @@ impl LogStore {
         let growth = Arc::new(Growth { limit: growth_bytes_max, ..Growth::default() });
         let shared =
             Arc::new(Shared { db, tail: Mutex::new(Tail::new(TAIL_BYTES)), position: Mutex::new(position), growth });
-        let (flush, thread) =
-            FlushQueue::start(shared.clone(), unmarked, meters).map_err(|error| storage(error.to_string()))?;
+        let (flush, thread) = FlushQueue::start(shared.clone(), unmarked, meters, fail_points)
+            .map_err(|error| storage(error.to_string()))?;
         Ok((Self { shared, flush }, thread))
     }
 

@@ -27,7 +27,7 @@ fn open_with(home: &TempDir, metrics: &Metrics) -> (LogStore, FlushThread) {
 
 fn try_open(home: &TempDir, metrics: &Metrics) -> Result<(LogStore, FlushThread), RaftFailure> {
     let mark = Mark::new(home.path(), 1, "cluster");
-    LogStore::open(&home.path().join("log"), mark, 1_000, LogMeters::register(metrics))
+    LogStore::open(&home.path().join("log"), mark, 1_000, LogMeters::register(metrics), FailPoints::default())
 }
 
 async fn indexes(log: &LogStore) -> Vec<u64> {

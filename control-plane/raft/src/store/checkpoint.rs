@@ -13,7 +13,7 @@ use super::{
     folders::{Folder, Folders, sync, sync_files},
     options, read_applied,
 };
-use crate::{durable::snapshot_name, types::SnapshotMeta};
+use crate::{durable::snapshot_name, fail::Point, types::SnapshotMeta};
 
 /// A whole, synced checkpoint.
 pub(crate) struct StateCheckpoint {
@@ -37,8 +37,10 @@ impl StateCheckpoint {
         if path.exists() {
             fs::remove_dir_all(&building)?;
         } else {
+            folders.hit(Point::CheckpointBeforeName);
             fs::rename(&building, &path)?;
             sync(&folders.snapshots())?;
+            folders.hit(Point::CheckpointAfterName);
         }
         let meta = SnapshotMeta { last_log_id: log_id, last_membership: membership };
         Ok(Arc::new(Self { meta, folder: Folder::new(path) }))

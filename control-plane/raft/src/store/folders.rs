@@ -16,7 +16,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use crate::RaftFailure;
+use crate::{FailPoints, RaftFailure, fail::Point};
 
 const CURRENT: &str = "CURRENT";
 const STATE_PREFIX: &str = "state-";
@@ -62,13 +62,14 @@ impl Drop for Folder {
 pub(crate) struct Folders {
     root: PathBuf,
     next_state: AtomicU64,
+    fail_points: FailPoints,
 }
 
 impl Folders {
     /// Makes what is missing under `data_dir`.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, RaftFailure> {
+    pub(crate) fn open(data_dir: &Path, fail_points: FailPoints) -> Result<Self, RaftFailure> {
         let root = data_dir.join("raft");
-        let folders = Self { root, next_state: AtomicU64::new(1) };
+        let folders = Self { root, next_state: AtomicU64::new(1), fail_points };
         folders.make().map_err(|error| folders.failure(&error))?;
         Ok(folders)
     }
@@ -82,6 +83,11 @@ impl Folders {
         sync(&self.root)?;
         // The name of the root itself.
         self.root.parent().map_or(Ok(()), sync)
+    }
+
+    /// A step of this node's disk has come here.
+    pub(crate) fn hit(&self, point: Point) {
+        self.fail_points.hit(point);
     }
 
     pub(crate) fn failure(&self, problem: &dyn std::fmt::Display) -> RaftFailure {
@@ -128,6 +134,7 @@ impl Folders {
         let mut file = File::create(&next)?;
         writeln!(file, "{name}")?;
         file.sync_all()?;
+        self.hit(Point::SnapshotBeforeSwitch);
         fs::rename(&next, self.states().join(CURRENT))?;
         sync(&self.states())
     }
@@ -183,14 +190,14 @@ mod tests {
     #[test]
     fn a_switch_names_the_new_state_and_strays_go() {
         let home = tempfile::tempdir().unwrap();
-        let folders = Folders::open(home.path()).unwrap();
+        let folders = Folders::open(home.path(), FailPoints::default()).unwrap();
         assert!(folders.current_state().unwrap().is_none());
         let (first, second) = (folders.new_state(), folders.new_state());
         for state in [&first, &second] {
             fs::create_dir(state.path()).unwrap();
             folders.switch_to(state.path()).unwrap();
         }
-        let folders = Folders::open(home.path()).unwrap();
+        let folders = Folders::open(home.path(), FailPoints::default()).unwrap();
         let current = folders.current_state().unwrap().unwrap();
         assert_eq!(current.path(), second.path());
         assert_ne!(folders.new_state().path(), second.path());
@@ -201,7 +208,7 @@ mod tests {
     #[test]
     fn a_name_that_is_no_state_is_refused() {
         let home = tempfile::tempdir().unwrap();
-        let folders = Folders::open(home.path()).unwrap();
+        let folders = Folders::open(home.path(), FailPoints::default()).unwrap();
         for text in ["../log\n", "state-7\n", "\n"] {
             fs::write(home.path().join("raft/state/CURRENT"), text).unwrap();
             assert!(folders.current_state().is_err(), "{text}");
