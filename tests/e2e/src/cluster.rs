@@ -8,12 +8,15 @@ use std::{
     process::{Command, ExitStatus},
 };
 
+use sluice_proto::admin::StateDigest;
 use tempfile::TempDir;
 
 use crate::{
     cli::Cli,
+    grpc::state_digest,
     http::get,
     node::DataNode,
+    power::{Disk, Lost, Shim},
     process::{Pause, Process, program},
     wait::eventually,
 };
@@ -28,6 +31,8 @@ pub struct Cluster {
     /// How many of them have been started; the others are not there yet.
     joined: usize,
     flags: Vec<String>,
+    /// Where there are some, what was not synced can be lost.
+    disks: Vec<Disk>,
     folder: TempDir,
 }
 
@@ -57,11 +62,49 @@ impl Cluster {
     /// # Panics
     /// When it does not found a cluster.
     pub async fn founded(most: usize, flags: &[&str]) -> Self {
-        let folder = TempDir::new().expect("there is room for a folder");
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut cluster = Self { control: nodes(most), joined: 0, flags, folder };
+        let mut cluster = Self::unborn(most, flags);
         cluster.add(&["--bootstrap", "--plaintext"]).await;
         cluster
+    }
+
+    /// Starts `count` control nodes that can lose what they have not synced, or says why this machine cannot.
+    ///
+    /// # Errors
+    /// As `Shim::compiled`.
+    ///
+    /// # Panics
+    /// As `start`.
+    pub async fn on_disks(count: usize, flags: &[&str]) -> Result<Self, String> {
+        let mut cluster = Self::unborn(count, flags);
+        let shim = Shim::compiled(cluster.folder.path())?;
+        cluster.disks = (0..count).map(|index| shim.disk(&format!("disk-{index}"))).collect();
+        cluster.add(&["--bootstrap", "--plaintext"]).await;
+        for _ in 1..count {
+            cluster.grow().await;
+        }
+        Ok(cluster)
+    }
+
+    fn unborn(most: usize, flags: &[&str]) -> Self {
+        let folder = TempDir::new().expect("there is room for a folder");
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Self { control: nodes(most), joined: 0, flags, disks: Vec::new(), folder }
+    }
+
+    /// Takes from a node that was killed what it had not synced.
+    ///
+    /// # Panics
+    /// Without `on_disks`, or when its folder cannot be changed.
+    pub fn lose_unsynced(&self, index: usize) -> Lost {
+        self.disks[index].lose(&self.data_dir(index)).expect("the folder of a test can be changed")
+    }
+
+    /// From its next start on, a node's syncs of files whose path fits `pattern` do nothing.
+    ///
+    /// # Panics
+    /// Without `on_disks`.
+    pub fn ignore_syncs(&mut self, index: usize, pattern: &str) {
+        self.disks[index].ignore_syncs_of(pattern);
     }
 
     /// Starts the next control node, and waits until it is a voter.
@@ -93,12 +136,20 @@ impl Cluster {
         {
             command.args([flag, &address.to_string()]);
         }
+        if let Some(disk) = self.disks.get(index) {
+            disk.hold(&mut command);
+        }
         node.process = Some(Process::start("sluice-control", &mut command, Some(log)));
     }
 
     /// Starts a node that was killed; whether it serves is for `ready` to wait for.
     pub fn restart(&mut self, index: usize) {
         self.launch(index, &[]);
+    }
+
+    /// The same with more flags, this time only.
+    pub fn restart_with(&mut self, index: usize, flags: &[&str]) {
+        self.launch(index, flags);
     }
 
     /// Ends a node as a power cut would.
@@ -183,6 +234,25 @@ impl Cluster {
     #[must_use]
     pub fn url(&self, index: usize) -> String {
         format!("http://{}", self.control[index].admin)
+    }
+
+    /// Waits until all control nodes have the same state: every row, at the same index of the log.
+    pub async fn agree(&self) -> StateDigest {
+        eventually("all control nodes have the same state", || async {
+            let mut states = Vec::new();
+            for index in 0..self.joined {
+                states.push(state_digest(&self.url(index)).await.map_err(|status| format!("node {index}: {status}"))?);
+            }
+            let same = states.iter().all(|state| *state == states[0]);
+            if same { Ok(states.remove(0)) } else { Err(format!("{states:?}")) }
+        })
+        .await
+    }
+
+    /// Where each control node that was started answers operators.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        (0..self.joined).map(|index| self.url(index)).collect()
     }
 
     /// A node's port for health and metrics.

@@ -1,16 +1,23 @@
 //! Calls that the command line does not make: a chosen request id, a chosen node, no second try.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use sluice_identity::NodeRole;
-use sluice_identity::{Channel, Dialer, Plaintext, Purpose, ServerTrust};
+use sluice_identity::{Channel, Dialer, NodeRole, Plaintext, Purpose, ServerTrust, roles::LOCAL_METADATA};
 use sluice_proto::{
-    admin::{ChangeReply, ChangeRequest, GetRequest, Operation, Put, Stored, operation},
+    admin::{
+        ChangeReply, ChangeRequest, GetRequest, ListRequest, Operation, Put, StateDigest, StatusRequest, Stored,
+        operation,
+    },
     model::{ApiKey, Document, Kind, Ref, document},
 };
-use sluice_rpc::admin::config_client::ConfigClient;
-use tonic::{Request, Status};
+use sluice_rpc::admin::{cluster_client::ClusterClient, config_client::ConfigClient};
+use tonic::{Request, Status, metadata::MetadataValue};
 use uuid::Uuid;
+
+/// Bytes of one page of a list.
+const PAGE_BYTES_MAX: usize = 16 << 20;
+/// Documents of one page.
+const PAGE_SIZE: u32 = 500;
 
 /// A channel of an operator to a control node of a plaintext cluster.
 ///
@@ -86,4 +93,47 @@ pub async fn read_key(url: &str, id: &str) -> Result<Stored, Status> {
 pub fn made(reply: &ChangeReply) -> String {
     let target = reply.results.first().and_then(|stored| stored.r#ref.as_ref());
     target.and_then(|target| target.ids.last()).expect("a change that made something names it").clone()
+}
+
+/// What a node's own state is, with the index that it has applied.
+///
+/// # Errors
+/// When it cannot be reached.
+///
+/// # Panics
+/// Never: it was asked for.
+pub async fn state_digest(url: &str) -> Result<StateDigest, Status> {
+    let mut request = Request::new(StatusRequest { stale: true, digest: true });
+    request.metadata_mut().insert(LOCAL_METADATA, MetadataValue::from_static("1"));
+    let reply = ClusterClient::new(channel(url)).status(request).await?.into_inner();
+    Ok(reply.state.expect("a status that was asked for the digest has it"))
+}
+
+/// Every API key that a node has in its own state, by id.
+///
+/// # Errors
+/// When it cannot be reached.
+pub async fn keys_held(url: &str) -> Result<BTreeMap<String, ApiKey>, Status> {
+    let mut client = ConfigClient::new(channel(url)).max_decoding_message_size(PAGE_BYTES_MAX);
+    let mut held = BTreeMap::new();
+    let mut page_token = None;
+    loop {
+        let request = ListRequest {
+            kind: Kind::ApiKey.into(),
+            page_size: Some(PAGE_SIZE),
+            page_token: page_token.take(),
+            stale: true,
+            ..ListRequest::default()
+        };
+        let reply = client.list(request).await?.into_inner();
+        for stored in reply.items {
+            if let Some(document::Kind::ApiKey(key)) = stored.document.and_then(|document| document.kind) {
+                held.insert(key.id.clone(), key);
+            }
+        }
+        if reply.next_page_token.is_empty() {
+            return Ok(held);
+        }
+        page_token = Some(reply.next_page_token);
+    }
 }

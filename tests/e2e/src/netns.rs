@@ -5,9 +5,13 @@
 
 use std::{
     net::Ipv4Addr,
+    path::{Path, PathBuf},
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
 };
+
+/// The address of a network card that no machine has.
+const NOBODY: &str = "02:00:00:00:00:fe";
 
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
@@ -90,12 +94,52 @@ impl Network {
         ip(&["-n", &self.switch(), "link", "set", &format!("p{host}"), state]).expect("the bridge's port exists");
     }
 
+    /// Loses what one host sends another from now on, or no longer; the way back stays as it is.
+    ///
+    /// The sender takes a machine that does not exist for the other: its packets reach no one, and it is not told.
+    ///
+    /// # Panics
+    /// When the sender's table of neighbours cannot be changed.
+    pub fn set_way(&self, from: usize, to: usize, way: Link) {
+        let (host, to) = (self.host(from), Self::address(to).to_string());
+        match way {
+            Link::Down => {
+                let nobody =
+                    ["-n", &host, "neigh", "replace", &to, "lladdr", NOBODY, "dev", "eth0", "nud", "permanent"];
+                ip(&nobody).expect("a host's neighbours can be set");
+            }
+            // It may be that it was not lost.
+            Link::Up => drop(ip(&["-n", &host, "neigh", "del", &to, "dev", "eth0"])),
+        }
+    }
+
+    /// The way into a host for a thread of the test.
+    #[must_use]
+    pub fn entrance(&self, host: usize) -> Entrance {
+        Entrance(Path::new("/var/run/netns").join(self.host(host)))
+    }
+
     fn host(&self, host: usize) -> String {
         format!("{}h{host}", self.prefix)
     }
 
     fn switch(&self) -> String {
         format!("{}sw", self.prefix)
+    }
+}
+
+/// A host that a thread can move to.
+#[derive(Clone, Debug)]
+pub struct Entrance(PathBuf);
+
+impl Entrance {
+    /// Moves the calling thread there: what it connects to from now on it reaches from there.
+    ///
+    /// # Errors
+    /// When the host's namespace cannot be entered.
+    pub fn enter(&self) -> std::io::Result<()> {
+        let namespace = std::fs::File::open(&self.0)?;
+        Ok(nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET)?)
     }
 }
 
