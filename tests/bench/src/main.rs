@@ -9,6 +9,7 @@
 
 mod calibrate;
 mod change;
+mod failover;
 mod hostile;
 mod import;
 mod instructions;
@@ -29,7 +30,8 @@ const USAGE: &str = "usage: sluice-bench NAME [RUNS]
   change        one changed route among 1,100: commit to the last node's Applied; also under 2,000 rps
   keys          100,000 API keys by CSV; memory per key in a data node
   writes        key create, 64 in flight at the leader of 3 nodes
-  hostile       an ordinary client beside floods, slow and idle clients";
+  hostile       an ordinary client beside floods, slow and idle clients
+  failover      the leader killed 20 times a run: until the client's next acknowledged write";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
             "keys" => keys::run(runs).await,
             "writes" => writes::run(runs).await,
             "hostile" => hostile::run(runs).await,
+            "failover" => failover::run(runs).await,
             _ => bail!("{USAGE}"),
         }
     })
