@@ -69,6 +69,9 @@ impl Cluster {
             self.raft(leader).members().iter().any(|member| member.raft_id == id && member.voter)
         })
         .await;
+        // It votes from the first step of two, between which nothing is decided without a majority of the old voters:
+        // a test that stops one of those would wait for it. This comes behind both.
+        self.raft(leader).promote(id).await.unwrap();
     }
 
     async fn make(&mut self, id: u64) {
