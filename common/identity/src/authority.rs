@@ -1,11 +1,11 @@
 //! The cluster's certificate authority, and the certificates it signs.
 //!
 //! Promise: a certificate names cluster, role and node as the cluster decided them; of a request only the public key is
-//! taken. Absent: keeping the CA's key (sealed, in replicated state), renewal, revocation.
+//! taken. Absent: keeping the CA's key (sealed, in replicated state), how long a certificate should live, revocation.
 
 use std::{
     net::IpAddr,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rcgen::{
@@ -21,9 +21,7 @@ use crate::{
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A clock that is behind by less than this still accepts a new certificate.
-const CLOCK_ALLOWANCE: Duration = DAY;
-/// Certificates outlive a release until they are renewed by the nodes themselves.
-const NODE_VALIDITY: Duration = Duration::from_secs(5 * 365 * DAY.as_secs());
+pub(crate) const CLOCK_ALLOWANCE: Duration = DAY;
 const CA_VALIDITY: Duration = Duration::from_secs(20 * 365 * DAY.as_secs());
 
 /// Signs certificates of one cluster.
@@ -59,6 +57,8 @@ pub struct SignedCertificate {
     pub serial: String,
     /// Of the public key that it certifies.
     pub key_hash: [u8; 32],
+    /// When it expires, milliseconds since the epoch.
+    pub expires_ms: u64,
 }
 
 impl Authority {
@@ -90,12 +90,17 @@ impl Authority {
         &self.ca_pem
     }
 
-    /// Signs the key of `request_pem` for the node that `names` describes.
+    /// Signs the key of `request_pem` for the node that `names` describes; the certificate is good for `life` from now on.
     ///
     /// # Errors
     /// `Certificate` when the request is malformed, its signature is wrong, or a name cannot stand in a certificate.
-    pub fn sign(&self, request_pem: &str, names: &NodeNames<'_>) -> Result<SignedCertificate, IdentityFailure> {
-        self.sign_until(request_pem, names, SystemTime::now() + NODE_VALIDITY)
+    pub fn sign(
+        &self,
+        request_pem: &str,
+        names: &NodeNames<'_>,
+        life: Duration,
+    ) -> Result<SignedCertificate, IdentityFailure> {
+        self.sign_until(request_pem, names, SystemTime::now() + life)
     }
 
     pub(crate) fn sign_until(
@@ -119,7 +124,9 @@ impl Authority {
         let key_hash = *blake3::hash(request.public_key.der_bytes()).as_bytes();
         let signed = request.signed_by(&self.issuer).map_err(failure("the certificate request"))?;
         let serial = serial.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(SignedCertificate { pem: signed.pem(), serial, key_hash })
+        let expires = until.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let expires_ms = u64::try_from(expires.as_millis()).unwrap_or(u64::MAX);
+        Ok(SignedCertificate { pem: signed.pem(), serial, key_hash, expires_ms })
     }
 }
 
@@ -186,24 +193,25 @@ mod tests {
 
     #[test]
     fn an_authority_opened_from_its_parts_signs_under_the_same_certificate() {
-        let (made, key) = Authority::make("c1").unwrap();
-        let opened = Authority::open(made.ca_pem(), &key).unwrap();
+        let (made, ca_key) = Authority::make("c1").unwrap();
+        let opened = Authority::open(made.ca_pem(), &ca_key).unwrap();
         assert_eq!((opened.ca_pem(), opened.cluster_id.as_str()), (made.ca_pem(), "c1"));
-        let (_, request) = certificate_request().unwrap();
+        let (key, request) = certificate_request().unwrap();
         let names = NodeNames { role: NodeRole::Data, node_id: "d1", hosts: &["10.0.0.1", "data-1.example"] };
-        let signed = opened.sign(&request, &names).unwrap();
+        let signed = opened.sign(&request, &names, DAY).unwrap();
         assert_eq!(signed.serial.len(), 32);
-        assert_eq!(signed.serial, crate::tls::serial_of(&signed.pem).unwrap());
-        assert!(signed.pem.contains("BEGIN CERTIFICATE"));
-        assert_eq!(opened.sign(&request, &names).unwrap().key_hash, signed.key_hash, "the same key again");
+        let credentials = crate::Credentials::new(&signed.pem, key).unwrap();
+        assert_eq!(signed.serial, credentials.serial());
+        assert_eq!(signed.expires_ms / 1_000, credentials.validity().until_ms() / 1_000);
+        assert_eq!(opened.sign(&request, &names, DAY).unwrap().key_hash, signed.key_hash, "the same key again");
         let (_, other) = certificate_request().unwrap();
-        assert_ne!(opened.sign(&other, &names).unwrap().key_hash, signed.key_hash);
+        assert_ne!(opened.sign(&other, &names, DAY).unwrap().key_hash, signed.key_hash);
     }
 
     #[test]
     fn a_malformed_request_is_refused() {
         let (authority, _) = Authority::make("c1").unwrap();
         let names = NodeNames { role: NodeRole::Data, node_id: "d1", hosts: &[] };
-        assert!(authority.sign("no request", &names).is_err());
+        assert!(authority.sign("no request", &names, DAY).is_err());
     }
 }

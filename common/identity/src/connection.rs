@@ -14,7 +14,7 @@ use tokio::{
 use tokio_rustls::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::Peer;
+use crate::{Peer, revoked::Farewell};
 
 /// What is known of the other end of a connection, before any call. A request extension under tonic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,14 @@ pub struct ConnectionPeer {
     pub address: SocketAddr,
     /// How it has proved who it is.
     pub proof: Proof,
+    /// Ends the connection of a caller that is refused for good.
+    pub(crate) farewell: Farewell,
+}
+
+impl ConnectionPeer {
+    pub(crate) fn new(address: SocketAddr, proof: Proof) -> Self {
+        Self { address, proof, farewell: Farewell::default() }
+    }
 }
 
 /// How the other end of a connection has proved who it is.
@@ -51,7 +59,7 @@ enum Stream {
 
 impl Connection {
     pub(crate) fn plain(stream: TcpStream, address: SocketAddr) -> Self {
-        Self { stream: Stream::Plain(stream), peer: ConnectionPeer { address, proof: Proof::Plaintext } }
+        Self { stream: Stream::Plain(stream), peer: ConnectionPeer::new(address, Proof::Plaintext) }
     }
 
     pub(crate) fn tls(stream: TlsStream<TcpStream>, peer: ConnectionPeer) -> Self {
@@ -78,6 +86,10 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.peer.farewell.is_over() {
+            // Nothing read is the end.
+            return Poll::Ready(Ok(()));
+        }
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
@@ -122,6 +134,38 @@ impl AsyncWrite for Connection {
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_that_was_refused_for_good_has_a_while_to_hear_it_and_is_heard_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut caller = TcpStream::connect(address).await.unwrap();
+        let (stream, from) = listener.accept().await.unwrap();
+        let mut connection = Connection::plain(stream, from);
+        connection.peer().farewell.say();
+        let mut read = [0; 8];
+        caller.write_all(b"while").await.unwrap();
+        assert_eq!(connection.read(&mut read).await.unwrap(), 5);
+        connection.write_all(b"refused").await.unwrap();
+        caller.read_exact(&mut read[..7]).await.unwrap();
+        assert_eq!(&read[..7], b"refused");
+        loop {
+            caller.write_all(b"x").await.unwrap();
+            if connection.read(&mut read).await.unwrap() == 0 {
+                break;
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The one way to make a channel.
 //!
 //! Promise: plaintext goes to loopback only, unless told otherwise; over TLS the server is the one that is asked for:
-//! of this cluster and of the role that the caller names. Channels are lazy and reconnect by themselves; a dead peer is
+//! of this cluster, of the role that the caller names, and not one that was removed. Channels are lazy and reconnect by themselves; a dead peer is
 //! noticed by HTTP/2 pings. Absent: retries of calls, deadlines of calls.
 
 use std::{io, sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::Endpoint;
 
 use crate::{
-    Channel, Connection, ConnectionPeer, Identity, IdentityFailure, JoinToken, NodeRole, Proof, Secret, Trust,
+    Channel, Connection, ConnectionPeer, Identity, IdentityFailure, JoinToken, NodeRole, Proof, Revoked, Secret, Trust,
     address::{Address, Scheme},
     layers::{CLUSTER_HEADER, NODE_HEADER, ROLE_HEADER},
     tls,
@@ -62,6 +62,8 @@ pub struct Dialer {
     /// Sent with each call over TLS.
     proof: Arc<HeaderMap>,
     plaintext: Plaintext,
+    /// Nodes that are not talked to, whatever they show.
+    revoked: Revoked,
 }
 
 #[derive(Debug, Clone)]
@@ -76,17 +78,29 @@ impl Dialer {
     /// # Errors
     /// `Certificate` when the identity's certificate or key cannot be used.
     pub fn of_node(identity: &Identity, plaintext: Plaintext) -> Result<Self, IdentityFailure> {
-        let Trust::Tls { ca_pem, certificate_pem, key_pem } = &identity.trust else {
+        let Trust::Tls { ca_pem, credentials } = &identity.trust else {
             let stated = [
                 (CLUSTER_HEADER, identity.cluster_id.as_str()),
                 (ROLE_HEADER, identity.role.as_str()),
                 (NODE_HEADER, identity.node_id.as_str()),
             ];
-            return Ok(Self { tls: None, stated: headers(&stated)?, proof: Arc::default(), plaintext });
+            let revoked = Revoked::default();
+            return Ok(Self { tls: None, stated: headers(&stated)?, proof: Arc::default(), plaintext, revoked });
         };
-        let config = tls::client_config(ca_pem, Some((certificate_pem, key_pem)))?;
+        let config = tls::client_config(ca_pem, Some(credentials))?;
         let tls = Some(Tls { config, cluster_id: identity.cluster_id.clone() });
-        Ok(Self { tls, stated: Arc::default(), proof: Arc::default(), plaintext })
+        Ok(Self { tls, stated: Arc::default(), proof: Arc::default(), plaintext, revoked: Revoked::default() })
+    }
+
+    /// Does not connect to the nodes that are, or will be, on this list.
+    #[must_use]
+    pub fn refusing(self, revoked: Revoked) -> Self {
+        Self { revoked, ..self }
+    }
+
+    /// The nodes that are not connected to.
+    pub fn revoked(&self) -> &Revoked {
+        &self.revoked
     }
 
     /// Channels of an operator. The token is sent over TLS only: plaintext needs none, and must not learn it.
@@ -109,7 +123,7 @@ impl Dialer {
                 Some(Tls { config: tls::client_config(pem, None)?, cluster_id: tls::cluster_of_ca(pem)? })
             }
         };
-        Ok(Self { tls, stated: Arc::default(), proof, plaintext })
+        Ok(Self { tls, stated: Arc::default(), proof, plaintext, revoked: Revoked::default() })
     }
 
     /// Channels of a node that has a token but no certificate yet: the server is verified by the token's CA.
@@ -139,10 +153,10 @@ impl Dialer {
         };
         let metadata = if tls.is_some() { self.proof.clone() } else { self.stated.clone() };
         let endpoint = endpoint(&target, purpose)?;
-        let plaintext = self.plaintext;
+        let (plaintext, revoked) = (self.plaintext, self.revoked.clone());
         let connect = tower::service_fn(move |_| {
-            let (target, connector) = (target.clone(), connector.clone());
-            async move { connect(&target, connector, plaintext).await.map(TokioIo::new) }
+            let (target, connector, revoked) = (target.clone(), connector.clone(), revoked.clone());
+            async move { connect(&target, connector, plaintext, &revoked).await.map(TokioIo::new) }
         });
         Ok(Channel::new(endpoint.connect_with_connector_lazy(connect), metadata))
     }
@@ -204,6 +218,7 @@ async fn connect(
     target: &Address,
     tls: Option<(TlsConnector, rustls_pki_types::ServerName<'static>)>,
     plaintext: Plaintext,
+    revoked: &Revoked,
 ) -> io::Result<Connection> {
     let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
     stream.set_nodelay(true)?;
@@ -220,6 +235,10 @@ async fn connect(
     let stream = connector.connect(name, stream).await.map_err(|error| {
         io::Error::new(error.kind(), format!("tls handshake with {}, expected {expected}: {error}", target.authority))
     })?;
-    let peer = ConnectionPeer { address, proof: Proof::NoCertificate };
-    Ok(Connection::tls(stream.into(), peer))
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let server = shown.map(tls::peer_of).transpose().map_err(io::Error::other)?;
+    if let Some(node_id) = server.and_then(|peer| peer.node_id).filter(|id| revoked.contains(id)) {
+        return Err(io::Error::other(format!("{} is node {node_id}, which was removed", target.authority)));
+    }
+    Ok(Connection::tls(stream.into(), ConnectionPeer::new(address, Proof::NoCertificate)))
 }

@@ -40,6 +40,16 @@ pub enum IdentityFailure {
         /// The role of the node that was to be started.
         role: NodeRole,
     },
+    /// The folder of a node that was removed from its cluster.
+    #[error(
+        "the node in {} was removed from its cluster; to come back, the machine joins as a new node: give it an empty \
+         --data-dir, --join and a new token (--join-token-file)",
+        .folder.display()
+    )]
+    Removed {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// An address that is none.
     #[error("expected an address as HOST:PORT, http://HOST:PORT or https://HOST:PORT, found {found:?}")]
     Address {
@@ -77,6 +87,12 @@ pub enum IdentityFailure {
         what: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The node's certificate has expired.
+    #[error("{advice}")]
+    Expired {
+        /// When, and what to do.
+        advice: String,
     },
     /// A sealed value cannot be opened.
     #[error("a sealed value cannot be opened: {reason}")]

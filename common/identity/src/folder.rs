@@ -1,14 +1,17 @@
 //! Whose folder a `--data-dir` is: a node of either role keeps its identity in a place of its own.
 //!
 //! Promise: a folder that belongs to a node of the other role, also one that has begun to found or to join a cluster, is
-//! told from an empty one; looking writes nothing. Absent: what else the folders hold.
+//! told from an empty one, and so is that of a node that was removed from its cluster; looking writes nothing. Absent: what
+//! else the folders hold.
 
 use std::path::{Path, PathBuf};
 
-use crate::{Identity, IdentityFailure, NodeRole};
+use crate::{Identity, IdentityFailure, NodeRole, write_public};
 
 /// The folder of a control node's identity within its own; a data node has none.
 const CONTROL_IDENTITY: &str = "identity";
+/// Says that the node was removed from its cluster; beside its identity.
+const REMOVED_FILE: &str = "removed";
 /// What a data node has at the top of its folder, and a control node has not.
 const DATA_MARKS: [&str; 2] = [crate::identity::IDENTITY_FILE, crate::join::JOINING_FILE];
 
@@ -26,18 +29,30 @@ impl Identity {
     /// The node of `role` that lives in `data_dir`; `None` when the folder holds no node yet, or is not there.
     ///
     /// # Errors
-    /// `OtherRole` when it holds a node of the other role; `File` and `Malformed` as [`Identity::load`].
+    /// `OtherRole` when it holds a node of the other role, `Removed` when the node was removed from its cluster; `File` and
+    /// `Malformed` as [`Identity::load`].
     pub fn of_folder(data_dir: &Path, role: NodeRole) -> Result<Option<Self>, IdentityFailure> {
         let other = |mark: PathBuf| IdentityFailure::OtherRole { folder: data_dir.to_owned(), mark, role };
         if let Some(mark) = mark_of_the_other(data_dir, role) {
             return Err(other(mark));
         }
         let folder = role.identity_folder(data_dir);
+        if folder.join(REMOVED_FILE).exists() {
+            return Err(IdentityFailure::Removed { folder: data_dir.to_owned() });
+        }
         match Self::load(&folder)? {
             Some(found) if found.role != role => Err(other(folder.join(crate::identity::IDENTITY_FILE))),
             found => Ok(found),
         }
     }
+}
+
+/// Notes that the node of `role` in `data_dir` was removed from its cluster, so that it is not started again.
+///
+/// # Errors
+/// `File` when it cannot be written.
+pub fn keep_removal(data_dir: &Path, role: NodeRole) -> Result<(), IdentityFailure> {
+    write_public(&role.identity_folder(data_dir).join(REMOVED_FILE), "this node was removed from its cluster\n")
 }
 
 /// What shows that a node of the other role lives here, or was about to.
@@ -85,6 +100,17 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             Identity::plaintext("c1", other, "n1").save(&own.identity_folder(folder.path())).unwrap();
             assert!(matches!(Identity::of_folder(folder.path(), own), Err(IdentityFailure::OtherRole { .. })));
+        }
+    }
+
+    #[test]
+    fn a_node_that_was_removed_is_not_started_again() {
+        for (own, _) in BOTH {
+            let folder = tempfile::tempdir().unwrap();
+            Identity::plaintext("c1", own, "n1").save(&own.identity_folder(folder.path())).unwrap();
+            keep_removal(folder.path(), own).unwrap();
+            let refused = Identity::of_folder(folder.path(), own).unwrap_err().to_string();
+            assert!(refused.contains("was removed") && refused.contains("empty --data-dir"), "{refused}");
         }
     }
 

@@ -3,12 +3,14 @@
 //! Promise: everything is random; the CA's key and the lookup key leave here only sealed. Absent: files and Raft (the
 //! server writes the first and proposes the command).
 
+use std::time::Duration;
+
 use sluice_proto::raft::{FoundCluster, Stamp};
 use uuid::Uuid;
 
 use crate::{
-    Authority, ClusterKey, Identity, IdentityFailure, NodeNames, NodeRole, Sealer, Secret, Trust, certificate_request,
-    random_token, secret::random_bytes, token_hash,
+    Authority, ClusterKey, Credentials, Identity, IdentityFailure, Keyring, NodeNames, NodeRole, Sealer, Secret, Trust,
+    certificate_request, random_token, secret::random_bytes, token_hash,
 };
 
 /// The place of the CA's key, for the sealer.
@@ -30,6 +32,8 @@ pub enum FoundingRequest<'a> {
     Certified {
         /// Hosts that the founding node announces; they stand in its certificate.
         hosts: &'a [&'a str],
+        /// How long its certificate is good.
+        life: Duration,
         /// Wall clock, milliseconds since the epoch.
         now_ms: u64,
     },
@@ -73,14 +77,15 @@ pub fn found(request: FoundingRequest<'_>) -> Result<Founding, IdentityFailure> 
             command.plaintext = true;
             now_ms
         }
-        FoundingRequest::Certified { hosts, now_ms } => {
+        FoundingRequest::Certified { hosts, life, now_ms } => {
             let (authority, ca_key) = Authority::make(&command.cluster_id)?;
             let (key_pem, csr) = certificate_request()?;
-            let signed = authority.sign(&csr, &NodeNames { role: NodeRole::Control, node_id: &node_id, hosts })?;
+            let names = NodeNames { role: NodeRole::Control, node_id: &node_id, hosts };
+            let signed = authority.sign(&csr, &names, life)?;
             command.sealed_ca_key = sealer.seal(CA_KEY_PLACE, ca_key.expose().as_bytes())?;
             command.ca_certificate_pem = authority.ca_pem().to_owned();
             let ca_pem = authority.ca_pem().to_owned();
-            identity.trust = Trust::Tls { ca_pem, certificate_pem: signed.pem, key_pem };
+            identity.trust = Trust::Tls { ca_pem, credentials: Credentials::new(&signed.pem, key_pem)? };
             now_ms
         }
     };
@@ -98,20 +103,38 @@ pub fn new_node_id() -> Result<String, IdentityFailure> {
     Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }
 
+/// Seals the secrets of a cluster's own row anew with the key `key_id`: the CA's key, if there is one, and the lookup key.
+///
+/// # Errors
+/// `Sealed` when this node does not hold all keys that it takes.
+pub fn reseal_cluster(
+    keys: &Keyring,
+    key_id: &str,
+    sealed_ca_key: &str,
+    sealed_lookup_key: &str,
+) -> Result<(String, String), IdentityFailure> {
+    let sealer = Sealer::under(keys, key_id)?;
+    let reseal = |place: &str, sealed: &str| match sealed {
+        "" => Ok(String::new()),
+        sealed => sealer.seal(place, sealer.open(place, sealed)?.expose()),
+    };
+    Ok((reseal(CA_KEY_PLACE, sealed_ca_key)?, reseal(LOOKUP_KEY_PLACE, sealed_lookup_key)?))
+}
+
 impl Authority {
     /// The CA as it lies in replicated state: its certificate, and its key sealed under the cluster key.
     ///
     /// # Errors
-    /// `Sealed` when this node's cluster key is another, `Certificate` when the opened key cannot be read.
-    pub fn unseal(sealer: &Sealer, ca_pem: &str, sealed_key: &str) -> Result<Self, IdentityFailure> {
-        let opened = sealer.open(CA_KEY_PLACE, sealed_key)?;
+    /// `Sealed` when this node's keys are others, `Certificate` when the opened key cannot be read.
+    pub fn unseal(keys: &Keyring, ca_pem: &str, sealed_key: &str) -> Result<Self, IdentityFailure> {
+        let opened = keys.open(CA_KEY_PLACE, sealed_key)?;
         let pem = String::from_utf8(opened.expose().clone())
             .map_err(|_| IdentityFailure::Sealed { reason: "expected the CA's key in PEM".to_owned() })?;
         Self::open(ca_pem, &Secret::new(pem))
     }
 }
 
-impl Sealer {
+impl Keyring {
     /// The key of the lookup hash of API keys, as it lies in replicated state.
     ///
     /// # Errors
@@ -132,11 +155,13 @@ mod tests {
 
     #[test]
     fn a_founded_cluster_opens_its_own_secrets() {
-        let founding = found(FoundingRequest::Certified { hosts: &["127.0.0.1"], now_ms: 7 }).unwrap();
-        let sealer = Sealer::new(&founding.cluster_key);
+        let founding =
+            found(FoundingRequest::Certified { hosts: &["127.0.0.1"], life: Duration::from_secs(60), now_ms: 7 })
+                .unwrap();
+        let keys = Keyring::of(vec![founding.cluster_key.clone()]);
         let command = &founding.command;
-        assert!(sealer.open_lookup_key(&command.sealed_lookup_key).is_ok());
-        Authority::unseal(&sealer, &command.ca_certificate_pem, &command.sealed_ca_key).unwrap();
+        assert!(keys.open_lookup_key(&command.sealed_lookup_key).is_ok());
+        Authority::unseal(&keys, &command.ca_certificate_pem, &command.sealed_ca_key).unwrap();
         assert_eq!(&*command.bootstrap_token_hash, token_hash(founding.operator_token.expose()).as_bytes());
         assert_eq!(command.stamp.as_ref().unwrap().time_ms, 7);
         assert!(!command.plaintext && !founding.identity.is_plaintext());

@@ -1,18 +1,19 @@
 //! The identity of a node, in memory and on disk.
 //!
 //! Promise: private keys and the identity file are readable by their owner only (0600); a file is replaced as a whole
-//! or not at all. Absent: making certificates (`authority`), joining (`join`).
+//! or not at all, and certificate and key are one file, so that they always belong together. Absent: making certificates
+//! (`authority`), joining (`join`), renewal (`renewal`).
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IdentityFailure, NodeRole, Secret, files, tls::serial_of, write_public, write_secret};
+use crate::{Credentials, IdentityFailure, NodeRole, Secret, files, tls, write_public, write_secret};
 
 /// Name of the file in a node's identity folder that says who the node is; written last, so that it proves the rest.
 pub(crate) const IDENTITY_FILE: &str = "identity.json";
-const CERTIFICATE_FILE: &str = "node.pem";
-const KEY_FILE: &str = "node.key";
+/// The node's certificate, and behind it its private key.
+const CREDENTIALS_FILE: &str = "node.pem";
 const CA_FILE: &str = "ca.pem";
 
 /// Who a node is.
@@ -39,10 +40,8 @@ pub enum Trust {
     Tls {
         /// PEM of the cluster CA's certificate.
         ca_pem: String,
-        /// PEM of the node's certificate.
-        certificate_pem: String,
-        /// PEM of the node's private key.
-        key_pem: Secret<String>,
+        /// The node's certificate and private key.
+        credentials: Credentials,
     },
 }
 
@@ -75,14 +74,11 @@ impl Identity {
         matches!(self.trust, Trust::Plaintext)
     }
 
-    /// Hex of its certificate's serial number; empty in plaintext.
-    ///
-    /// # Errors
-    /// `Certificate` when the certificate cannot be read.
-    pub fn certificate_serial(&self) -> Result<String, IdentityFailure> {
+    /// Its certificate and private key; none in plaintext.
+    pub fn credentials(&self) -> Option<&Credentials> {
         match &self.trust {
-            Trust::Plaintext => Ok(String::new()),
-            Trust::Tls { certificate_pem, .. } => serial_of(certificate_pem),
+            Trust::Plaintext => None,
+            Trust::Tls { credentials, .. } => Some(credentials),
         }
     }
 
@@ -112,9 +108,8 @@ impl Identity {
     /// `File` when a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), IdentityFailure> {
         files::make_folder(folder)?;
-        if let Trust::Tls { ca_pem, certificate_pem, key_pem } = &self.trust {
-            write_secret(&folder.join(KEY_FILE), key_pem.expose())?;
-            write_public(&folder.join(CERTIFICATE_FILE), certificate_pem)?;
+        if let Trust::Tls { ca_pem, credentials } = &self.trust {
+            credentials.save(folder)?;
             write_public(&folder.join(CA_FILE), ca_pem)?;
         }
         let stored = Stored {
@@ -135,27 +130,45 @@ impl Identity {
 }
 
 fn load_tls(folder: &Path) -> Result<Trust, IdentityFailure> {
-    Ok(Trust::Tls {
-        ca_pem: files::read(&folder.join(CA_FILE))?,
-        certificate_pem: files::read(&folder.join(CERTIFICATE_FILE))?,
-        key_pem: Secret::new(files::read(&folder.join(KEY_FILE))?),
-    })
+    let path = folder.join(CREDENTIALS_FILE);
+    let pem = files::read(&path)?;
+    // Each reader takes the blocks of its own kind.
+    let credentials = Credentials::new(&pem, Secret::new(pem.clone())).map_err(|failure| {
+        let expected = "a node's certificate and its private key";
+        IdentityFailure::Malformed { path, expected, reason: failure.to_string() }
+    })?;
+    let path = folder.join(CA_FILE);
+    let ca_pem = files::read(&path)?;
+    tls::cluster_of_ca(&ca_pem).map_err(|failure| {
+        let expected = "the certificate of a cluster's CA";
+        IdentityFailure::Malformed { path, expected, reason: failure.to_string() }
+    })?;
+    Ok(Trust::Tls { ca_pem, credentials })
+}
+
+impl Credentials {
+    /// Keeps certificate and key in an identity folder, in place of those that are there.
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), IdentityFailure> {
+        write_secret(&folder.join(CREDENTIALS_FILE), self.to_pem().expose())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
     use super::*;
+    use crate::{Authority, NodeNames, certificate_request};
 
     fn tls_identity() -> Identity {
+        let authority = Authority::make("cluster").unwrap().0;
+        let (key, request) = certificate_request().unwrap();
+        let names = NodeNames { role: NodeRole::Control, node_id: "node", hosts: &[] };
+        let signed = authority.sign(&request, &names, Duration::from_secs(3600)).unwrap();
+        let credentials = Credentials::new(&signed.pem, key).unwrap();
         Identity {
             raft_id: Some(3),
-            trust: Trust::Tls {
-                ca_pem: "ca".into(),
-                certificate_pem: "certificate".into(),
-                key_pem: Secret::new("key".into()),
-            },
+            trust: Trust::Tls { ca_pem: authority.ca_pem().to_owned(), credentials },
             ..Identity::plaintext("cluster", NodeRole::Control, "node")
         }
     }
@@ -179,7 +192,7 @@ mod tests {
     fn the_key_and_the_identity_are_readable_by_their_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         tls_identity().save(folder.path()).unwrap();
-        for name in [KEY_FILE, IDENTITY_FILE] {
+        for name in [CREDENTIALS_FILE, IDENTITY_FILE] {
             let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
@@ -191,5 +204,18 @@ mod tests {
         std::fs::write(folder.path().join(IDENTITY_FILE), "{\"role\":1}").unwrap();
         let message = Identity::load(folder.path()).unwrap_err().to_string();
         assert!(message.contains(IDENTITY_FILE), "{message}");
+        // Torn, empty, of another node, or not there at all.
+        for name in [CREDENTIALS_FILE, CA_FILE] {
+            tls_identity().save(folder.path()).unwrap();
+            let whole = std::fs::read(folder.path().join(name)).unwrap();
+            for kept in [0, whole.len() / 2, whole.len() - 40] {
+                std::fs::write(folder.path().join(name), &whole[..kept]).unwrap();
+                let message = Identity::load(folder.path()).unwrap_err().to_string();
+                assert!(message.contains(name) && message.contains("join it again"), "{kept} of {name}: {message}");
+            }
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+            let message = Identity::load(folder.path()).unwrap_err().to_string();
+            assert!(message.contains(name), "{message}");
+        }
     }
 }

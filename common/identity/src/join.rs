@@ -24,8 +24,8 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::{
-    Channel, ClusterKey, Dialer, Identity, IdentityFailure, JoinToken, NodeRole, Plaintext, Purpose, Secret, Trust,
-    certificate_request, files, status_text, write_secret,
+    Channel, ClusterKey, Credentials, Dialer, Identity, IdentityFailure, JoinToken, Keyring, NodeRole, Plaintext,
+    Purpose, Secret, Trust, certificate_request, files, status_text, write_secret,
 };
 
 /// Deadline of one attempt.
@@ -59,8 +59,8 @@ pub struct Join<'a> {
 pub struct Joined {
     /// Kept in the folder already.
     pub identity: Identity,
-    /// Control nodes only.
-    pub cluster_key: Option<ClusterKey>,
+    /// The cluster's keys; control nodes only.
+    pub cluster_keys: Vec<ClusterKey>,
     /// Control nodes of the cluster, `HOST:PORT` of 7100.
     pub control_addresses: Vec<String>,
 }
@@ -75,7 +75,7 @@ struct Attempt {
     csr_pem: String,
 }
 
-/// Joins the cluster. `keep_key` stores the cluster key of a control node before the identity is written.
+/// Joins the cluster. `keep_keys` stores the cluster's keys on a control node before the identity is written.
 ///
 /// Dropping this future loses nothing: the next call repeats the attempt.
 ///
@@ -84,7 +84,7 @@ struct Attempt {
 /// `Certificate`.
 pub async fn join(
     request: Join<'_>,
-    keep_key: impl FnOnce(&ClusterKey) -> Result<(), IdentityFailure>,
+    keep_keys: impl FnOnce(&[ClusterKey]) -> Result<(), IdentityFailure>,
 ) -> Result<Joined, IdentityFailure> {
     check_token(&request)?;
     let dialer = Dialer::of_joining(request.token, request.plaintext)?;
@@ -107,7 +107,7 @@ pub async fn join(
         async move { Ok(ClusterClient::new(channel).join(timed(message)).await?.into_inner()) }
     });
     match asked.await {
-        Ok(reply) => keep(&request, attempt, reply, keep_key),
+        Ok(reply) => keep(&request, attempt, reply, keep_keys),
         Err(Unanswered::Refused(status)) if is_final(status.code()) => {
             files::remove(&request.folder.join(JOINING_FILE))?;
             Err(IdentityFailure::Join { reason: format!("{}; {}", status_text(&status), begin_again(&request)) })
@@ -251,7 +251,7 @@ fn keep(
     request: &Join<'_>,
     attempt: Attempt,
     reply: JoinReply,
-    keep_key: impl FnOnce(&ClusterKey) -> Result<(), IdentityFailure>,
+    keep_keys: impl FnOnce(&[ClusterKey]) -> Result<(), IdentityFailure>,
 ) -> Result<Joined, IdentityFailure> {
     let refuse = |reason: &str| IdentityFailure::Join { reason: reason.to_owned() };
     if request.token.is_some_and(|token| token.cluster_id != reply.cluster_id) {
@@ -261,22 +261,22 @@ fn keep(
         Trust::Plaintext
     } else {
         let ca_pem = request.token.and_then(|token| token.ca_pem.clone()).unwrap_or_default();
-        Trust::Tls { ca_pem, certificate_pem: reply.certificate_pem, key_pem: Secret::new(attempt.key_pem) }
+        // A certificate that does not fit the key is found now rather than at the first call.
+        Trust::Tls { ca_pem, credentials: Credentials::new(&reply.certificate_pem, Secret::new(attempt.key_pem))? }
     };
-    let cluster_key = match request.role {
-        NodeRole::Data => None,
-        NodeRole::Control => Some(ClusterKey::parse(&reply.cluster_key)?),
+    let cluster_keys = match request.role {
+        NodeRole::Data => Vec::new(),
+        NodeRole::Control => Keyring::parse(&reply.cluster_key)?,
     };
     let raft_id = (request.role == NodeRole::Control).then_some(reply.raft_id);
     let identity =
         Identity { node_id: reply.node_id, cluster_id: reply.cluster_id, role: request.role, raft_id, trust };
-    // A certificate that does not fit the key, or says another name, is found now rather than at the first call.
     Dialer::of_node(&identity, request.plaintext)?;
-    if let Some(key) = &cluster_key {
-        keep_key(key)?;
+    if !cluster_keys.is_empty() {
+        keep_keys(&cluster_keys)?;
     }
     identity.save(request.folder)?;
     files::remove(&request.folder.join(JOINING_FILE))?;
     info!(node_id = %identity.node_id, cluster_id = %identity.cluster_id, role = %identity.role, "joined the cluster");
-    Ok(Joined { identity, cluster_key, control_addresses: reply.control_addresses })
+    Ok(Joined { identity, cluster_keys, control_addresses: reply.control_addresses })
 }

@@ -1,7 +1,7 @@
 //! The two gates that each gRPC call passes: who is it (`PeerLayer`), and may it (`RolesLayer`).
 //!
 //! Promise: behind `PeerLayer` every request has a [`Peer`] extension; behind `RolesLayer` the method is in the table and
-//! the peer's role is among those it names. A refusal says what was expected, what was found and what to do.
+//! the peer's role is among those it names; a node that was removed passes neither. A refusal says what was expected, what was found and what to do.
 //! Absent: permissions within a role.
 
 use std::{
@@ -16,7 +16,7 @@ use http::{Extensions, HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::{Status, transport::Server};
 use tower::{Layer, Service};
 
-use crate::{ConnectionPeer, NodeRole, Peer, Proof, Role, roles, token_hash};
+use crate::{ConnectionPeer, NodeRole, Peer, Proof, Revoked, Role, removed, roles, token_hash};
 
 /// Metadata by which a node says, on plaintext, which cluster it belongs to.
 pub(crate) const CLUSTER_HEADER: &str = "x-sluice-cluster";
@@ -56,7 +56,14 @@ pub struct PeerLayer {
 impl PeerLayer {
     /// For a node of `cluster_id`.
     pub fn new(cluster_id: &str, tokens: Arc<dyn TokenCheck>) -> Self {
-        Self { gate: PeerGate { cluster_id: cluster_id.into(), tokens } }
+        Self { gate: PeerGate { cluster_id: cluster_id.into(), tokens, revoked: Revoked::default() } }
+    }
+
+    /// Refuses the nodes that are, or will be, on this list: each call, and after the first their connection.
+    #[must_use]
+    pub fn refusing(mut self, revoked: Revoked) -> Self {
+        self.gate.revoked = revoked;
+        self
     }
 }
 
@@ -124,6 +131,7 @@ where
 pub struct PeerGate {
     cluster_id: Arc<str>,
     tokens: Arc<dyn TokenCheck>,
+    revoked: Revoked,
 }
 
 impl Gate for PeerGate {
@@ -135,6 +143,12 @@ impl Gate for PeerGate {
             Some(Proof::Plaintext) => self.by_statement(headers)?,
             None => return refuse(Status::internal("the connection is not of a sluice listener")),
         };
+        if let Some(node_id) = peer.node_id.as_ref().filter(|id| self.revoked.contains(id)) {
+            if let Some(connection) = connection {
+                connection.farewell.say();
+            }
+            return refuse(removed(node_id));
+        }
         extensions.insert(peer);
         Ok(())
     }

@@ -93,9 +93,7 @@ impl Port {
                 self.allows_plaintext(plaintext)?;
                 None
             }
-            Trust::Tls { ca_pem, certificate_pem, key_pem } => {
-                Some(tls::server_config(ca_pem, certificate_pem, key_pem, door)?)
-            }
+            Trust::Tls { ca_pem, credentials } => Some(tls::server_config(ca_pem, credentials, door)?),
         };
         let Self { tcp, address } = self;
         Ok(Listener { tcp, address, tls, cluster_id: identity.cluster_id.clone() })
@@ -220,5 +218,5 @@ async fn handshake(
             Proof::Certificate(peer)
         }
     };
-    Ok(Connection::tls(TlsStream::Server(stream), ConnectionPeer { address: caller, proof }))
+    Ok(Connection::tls(TlsStream::Server(stream), ConnectionPeer::new(caller, proof)))
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How the name of an actor that is a node begins; its id follows.
+const NODE_ACTOR: &str = "node:";
+
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NodeRole {
@@ -108,13 +111,22 @@ impl Peer {
             role: role.into(),
             node_id: Some(node_id.to_owned()),
             cluster: Some(cluster.to_owned()),
-            actor: format!("node:{node_id}"),
+            actor: format!("{NODE_ACTOR}{node_id}"),
         }
     }
 
     /// An operator, by the name that commands carry.
     pub fn operator(actor: &str) -> Self {
         Self { role: Role::Operator, node_id: None, cluster: None, actor: actor.to_owned() }
+    }
+
+    /// The caller of a call that another control node carries here, as that node knows it.
+    pub fn carried(role: Role, actor: String) -> Self {
+        let node_id = match role {
+            Role::Control | Role::Data => actor.strip_prefix(NODE_ACTOR).map(str::to_owned),
+            _ => None,
+        };
+        Self { role, node_id, cluster: None, actor }
     }
 
     /// A caller of whom nothing is known.

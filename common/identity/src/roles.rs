@@ -39,6 +39,7 @@ pub struct Method {
 const OPERATOR: &[Role] = &[Role::Operator];
 const CONTROL: &[Role] = &[Role::Control];
 const DATA: &[Role] = &[Role::Data];
+const NODES: &[Role] = &[Role::Control, Role::Data];
 /// A node that has yet to join is anonymous over TLS, and looks like an operator on plaintext.
 const JOINING: &[Role] = &[Role::Anonymous, Role::Operator];
 
@@ -59,6 +60,8 @@ pub const METHODS: &[Method] = &[
     row("/sluice.admin.v1.Cluster/ListTokens", OPERATOR, Runs::Local),
     row("/sluice.admin.v1.Cluster/RevokeToken", OPERATOR, Runs::Leader),
     row("/sluice.admin.v1.Cluster/Join", JOINING, Runs::Leader),
+    row("/sluice.admin.v1.Cluster/Renew", NODES, Runs::Leader),
+    row("/sluice.admin.v1.Cluster/RotateKey", OPERATOR, Runs::Leader),
     row("/sluice.sync.v1.Sync/Follow", DATA, Runs::Local),
     row("/sluice.raft.v1.Raft/Append", CONTROL, Runs::Peer),
     row("/sluice.raft.v1.Raft/Vote", CONTROL, Runs::Peer),
@@ -69,6 +72,8 @@ pub const METHODS: &[Method] = &[
     row("/sluice.raft.v1.Peer/Forward", CONTROL, Runs::Peer),
     row("/sluice.raft.v1.Peer/Propose", CONTROL, Runs::Peer),
     row("/sluice.raft.v1.Peer/ReportSessions", CONTROL, Runs::Peer),
+    row("/sluice.raft.v1.Peer/KeepKey", CONTROL, Runs::Peer),
+    row("/sluice.raft.v1.Peer/GetKeys", CONTROL, Runs::Peer),
     row("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", OPERATOR, Runs::Local),
     row("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", OPERATOR, Runs::Local),
 ];

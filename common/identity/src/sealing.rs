@@ -1,15 +1,15 @@
 //! Sealing: values that lie in replicated state but are readable only with the cluster key.
 //!
 //! Promise: AES-256-GCM with a random nonce; a value that was changed, or moved to another place, does not open. A
-//! sealed value names its key (`k1:…`), so that the key can be rotated. What is derived from a key tells nothing of it,
-//! nor of what is derived for another use. Absent: rotation.
+//! sealed value names its key (`k1:…`), so that the key can be rotated: any key that is held opens. What is derived from a key tells nothing of it,
+//! nor of what is derived for another use. Absent: which of several keys seals.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use crate::{IdentityFailure, Secret, files, secret::random_bytes, write_secret};
+use crate::{IdentityFailure, Keyring, Secret, files, secret::random_bytes, write_secret};
 
 const KEY_BYTES: usize = 32;
 const FIRST_KEY_ID: &str = "k1";
@@ -33,7 +33,16 @@ impl ClusterKey {
     /// # Errors
     /// `Random` when the system has no randomness.
     pub fn generate() -> Result<Self, IdentityFailure> {
-        Ok(Self { id: FIRST_KEY_ID.to_owned(), bytes: random_bytes()? })
+        Self::generate_as(FIRST_KEY_ID)
+    }
+
+    pub(crate) fn generate_as(id: &str) -> Result<Self, IdentityFailure> {
+        Ok(Self { id: id.to_owned(), bytes: random_bytes()? })
+    }
+
+    /// What values that are sealed with it begin with.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// Bytes that only a holder of the key can make, the same for the same `input` on every node; `context` names the
@@ -91,24 +100,35 @@ impl ClusterKey {
     }
 }
 
-/// Seals and opens values. Cheap to clone.
-#[derive(Clone)]
-pub struct Sealer {
-    key_id: Arc<str>,
-    key: Arc<LessSafeKey>,
+/// The id of the key with which a value was sealed.
+pub fn sealing_key(sealed: &str) -> &str {
+    sealed.split_once(':').map_or("", |(id, _)| id)
 }
 
-impl fmt::Debug for Sealer {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Sealer({}:***)", self.key_id)
-    }
+/// Seals and opens values. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sealer {
+    /// Seals.
+    key: ClusterKey,
+    /// Open, that one among them.
+    ring: Keyring,
 }
 
 impl Sealer {
-    /// Seals under `key`.
+    /// Seals and opens with one key.
     pub fn new(key: &ClusterKey) -> Self {
-        let unbound = UnboundKey::new(&AES_256_GCM, &key.bytes).expect("the key has the 32 bytes that AES-256 takes");
-        Self { key_id: key.id.as_str().into(), key: Arc::new(LessSafeKey::new(unbound)) }
+        Self { key: key.clone(), ring: Keyring::of(vec![key.clone()]) }
+    }
+
+    /// Seals with the key `key_id` of `ring`, and opens with all of them, also with those that it will hold.
+    ///
+    /// # Errors
+    /// `Sealed` when the ring does not hold that key.
+    pub fn under(ring: &Keyring, key_id: &str) -> Result<Self, IdentityFailure> {
+        match ring.get(key_id) {
+            Some(key) => Ok(Self { key, ring: ring.clone() }),
+            None => Err(IdentityFailure::Sealed { reason: not_held(ring, key_id) }),
+        }
     }
 
     /// Seals `value`: `{key id}:{base64}`. `place` names where it lies, such as `api-key/a1b2c3d4e5`; the value opens
@@ -119,11 +139,11 @@ impl Sealer {
     pub fn seal(&self, place: &str, value: &[u8]) -> Result<String, IdentityFailure> {
         let nonce: [u8; NONCE_LEN] = random_bytes()?;
         let mut sealed = value.to_vec();
-        self.key
+        cipher(&self.key)
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place.as_bytes()), &mut sealed)
             .expect("values are far below the 64 GiB that AES-GCM seals at once");
         let whole = [&nonce[..], &sealed].concat();
-        Ok(format!("{}:{}", self.key_id, STANDARD.encode(whole)))
+        Ok(format!("{}:{}", self.key.id, STANDARD.encode(whole)))
     }
 
     /// Opens what [`Sealer::seal`] made for the same place.
@@ -131,24 +151,41 @@ impl Sealer {
     /// # Errors
     /// `Sealed` when the key is another, or the value or its place was changed.
     pub fn open(&self, place: &str, sealed: &str) -> Result<Secret<Vec<u8>>, IdentityFailure> {
+        self.ring.open(place, sealed)
+    }
+}
+
+impl Keyring {
+    /// Opens what was sealed for the same place with one of these keys.
+    ///
+    /// # Errors
+    /// `Sealed` when the key is another, or the value or its place was changed.
+    pub fn open(&self, place: &str, sealed: &str) -> Result<Secret<Vec<u8>>, IdentityFailure> {
         let wrong = |reason: String| IdentityFailure::Sealed { reason };
         let (key_id, encoded) =
             sealed.split_once(':').ok_or_else(|| wrong("expected KEY:BASE64, found no colon".to_owned()))?;
-        if key_id != &*self.key_id {
-            return Err(wrong(format!("it was sealed with key {key_id}, this node has key {}", self.key_id)));
-        }
+        let key = self.get(key_id).ok_or_else(|| wrong(not_held(self, key_id)))?;
         let whole = STANDARD.decode(encoded).map_err(|_| wrong("expected base64 after the key's id".to_owned()))?;
         let (nonce, sealed) =
             whole.split_first_chunk::<NONCE_LEN>().ok_or_else(|| wrong("it is too short".to_owned()))?;
         let mut opened = sealed.to_vec();
-        let length = self
-            .key
+        let length = cipher(&key)
             .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(place.as_bytes()), &mut opened)
             .map_err(|_| wrong("it was changed, moved, or sealed with another cluster's key".to_owned()))?
             .len();
         opened.truncate(length);
         Ok(Secret::new(opened))
     }
+}
+
+fn not_held(ring: &Keyring, key_id: &str) -> String {
+    format!("it was sealed with key {key_id}, this node has {}", ring.ids().join(", "))
+}
+
+/// Made for each use: a few hundred nanoseconds, for values that are rarely touched.
+fn cipher(key: &ClusterKey) -> LessSafeKey {
+    let unbound = UnboundKey::new(&AES_256_GCM, &key.bytes).expect("the key has the 32 bytes that AES-256 takes");
+    LessSafeKey::new(unbound)
 }
 
 #[cfg(test)]
@@ -183,6 +220,25 @@ mod tests {
             assert!(sealed.starts_with("k1:"), "{sealed}");
             assert_eq!(sealer.open("place", &sealed).unwrap().expose(), value);
         }
+    }
+
+    #[test]
+    fn what_an_older_key_has_sealed_opens_while_that_is_held() {
+        let ring = Keyring::of(vec![ClusterKey::generate().unwrap()]);
+        let old = Sealer::under(&ring, "k1").unwrap().seal("place", b"value").unwrap();
+        let next = ring.next().unwrap();
+        assert!(Sealer::under(&ring, next.id()).is_err(), "it is not held yet");
+        ring.add(&next).unwrap();
+        let sealer = Sealer::under(&ring, next.id()).unwrap();
+        let new = sealer.seal("place", b"value").unwrap();
+        assert_eq!((sealing_key(&old), sealing_key(&new)), ("k1", next.id()));
+        for sealed in [&old, &new] {
+            assert_eq!(sealer.open("place", sealed).unwrap().expose(), b"value");
+        }
+        ring.remove(&["k1".to_owned()]).unwrap();
+        assert_eq!(sealer.open("place", &new).unwrap().expose(), b"value");
+        let refused = sealer.open("place", &old).unwrap_err().to_string();
+        assert!(refused.contains("with key k1") && refused.contains(next.id()), "{refused}");
     }
 
     #[test]

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
+    client::Resumption,
     crypto::{CryptoProvider, ring},
-    server::WebPkiClientVerifier,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
 
-use crate::{Door, IdentityFailure, NodeRole, Peer, Secret};
+use crate::{Credentials, Door, IdentityFailure, NodeRole, Peer, Secret};
 
 /// The name that nodes verify: `{role}.{cluster-id}.sluice.internal`.
 pub(crate) fn dns_name(role: NodeRole, cluster_id: &str) -> String {
@@ -36,32 +37,24 @@ pub(crate) fn server_name(role: NodeRole, cluster_id: &str) -> Result<ServerName
         .map_err(|error| IdentityFailure::certificate("the cluster id as a server name", error))
 }
 
-/// A client that trusts `ca_pem` and shows `own` (certificate and key) when it has one.
-pub(crate) fn client_config(
-    ca_pem: &str,
-    own: Option<(&str, &Secret<String>)>,
-) -> Result<Arc<ClientConfig>, IdentityFailure> {
+/// A client that trusts `ca_pem` and shows what `own` holds at each handshake, when it has some.
+pub(crate) fn client_config(ca_pem: &str, own: Option<&Credentials>) -> Result<Arc<ClientConfig>, IdentityFailure> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| IdentityFailure::certificate("TLS 1.3", error))?
         .with_root_certificates(roots(ca_pem)?);
     let mut config = match own {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(certificates(certificate, "the node's certificate")?, private_key(key)?)
-            .map_err(|error| IdentityFailure::certificate("the node's certificate and key", error))?,
+        Some(own) => builder.with_client_cert_resolver(Arc::new(own.clone())),
     };
+    // A resumed session goes on with the certificates of an earlier handshake, also when these are no longer good.
+    config.resumption = Resumption::disabled();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// A server that shows the node's certificate and asks callers for theirs as `door` says.
-pub(crate) fn server_config(
-    ca_pem: &str,
-    certificate: &str,
-    key: &Secret<String>,
-    door: Door,
-) -> Result<Arc<ServerConfig>, IdentityFailure> {
+/// A server that shows what `own` holds at each handshake, and asks callers for their certificate as `door` says.
+pub(crate) fn server_config(ca_pem: &str, own: &Credentials, door: Door) -> Result<Arc<ServerConfig>, IdentityFailure> {
     let versions: &[&rustls::SupportedProtocolVersion] =
         if door == Door::Http { rustls::ALL_VERSIONS } else { &[&TLS13] };
     let builder = ServerConfig::builder_with_provider(provider())
@@ -79,9 +72,12 @@ pub(crate) fn server_config(
             verifier.build().map_err(|error| IdentityFailure::certificate("the cluster CA's certificate", error))?,
         ),
     };
-    let mut config = builder
-        .with_single_cert(certificates(certificate, "the node's certificate")?, private_key(key)?)
-        .map_err(|error| IdentityFailure::certificate("the node's certificate and key", error))?;
+    let mut config = builder.with_cert_resolver(Arc::new(own.clone()));
+    if door != Door::Http {
+        // As for clients: who a caller is, is found out anew with each connection.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = match door {
         // What is served there: a client that is told of HTTP/2 would speak it.
         Door::Http => vec![b"http/1.1".to_vec()],
@@ -116,16 +112,6 @@ pub(crate) fn cluster_of_ca(ca_pem: &str) -> Result<String, IdentityFailure> {
     }
 }
 
-/// Hex of the serial number of the first certificate in `pem`.
-pub(crate) fn serial_of(pem: &str) -> Result<String, IdentityFailure> {
-    const WHAT: &str = "the node's certificate";
-    let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| IdentityFailure::certificate(WHAT, format!("expected PEM: {error}")))?;
-    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(&certificate)
-        .map_err(|error| IdentityFailure::certificate(WHAT, error))?;
-    Ok(parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 /// What follows `sluice://` in the one such URI of a certificate.
 fn sluice_uri(certificate: &CertificateDer<'_>, what: &'static str) -> Result<String, IdentityFailure> {
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate)
@@ -141,7 +127,7 @@ fn sluice_uri(certificate: &CertificateDer<'_>, what: &'static str) -> Result<St
         .ok_or_else(|| IdentityFailure::certificate(what, "it has no sluice:// URI; it is not of a Sluice cluster"))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
@@ -154,7 +140,7 @@ fn roots(ca_pem: &str) -> Result<RootCertStore, IdentityFailure> {
     Ok(roots)
 }
 
-fn certificates(pem: &str, what: &'static str) -> Result<Vec<CertificateDer<'static>>, IdentityFailure> {
+pub(crate) fn certificates(pem: &str, what: &'static str) -> Result<Vec<CertificateDer<'static>>, IdentityFailure> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|error| IdentityFailure::certificate(what, error))?;
@@ -164,7 +150,7 @@ fn certificates(pem: &str, what: &'static str) -> Result<Vec<CertificateDer<'sta
     Ok(found)
 }
 
-fn private_key(pem: &Secret<String>) -> Result<PrivateKeyDer<'static>, IdentityFailure> {
+pub(crate) fn private_key(pem: &Secret<String>) -> Result<PrivateKeyDer<'static>, IdentityFailure> {
     PrivateKeyDer::from_pem_slice(pem.expose().as_bytes())
         .map_err(|error| IdentityFailure::certificate("the node's private key", error))
 }

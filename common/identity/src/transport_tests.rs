@@ -20,9 +20,9 @@ use sluice_rpc::{
 use tonic::{Code, Request, Response, Status};
 
 use crate::{
-    Authority, ClusterKey, Dialer, Door, Identity, IdentityFailure, JoinToken, Listener, NodeNames, NodeRole, Peer,
-    PeerLayer, Plaintext, Purpose, RolesLayer, Secret, ServerTrust, Trust, certificate_request, grpc_server,
-    token_hash,
+    Authority, ClusterKey, Credentials, Dialer, Door, Identity, IdentityFailure, JoinToken, Listener, NodeNames,
+    NodeRole, Peer, PeerLayer, Plaintext, Purpose, Revoked, RolesLayer, Secret, ServerTrust, Trust,
+    certificate_request, grpc_server, says_removed, token_hash,
 };
 
 const TOKEN: &str = "slo_test";
@@ -60,6 +60,12 @@ impl Cluster for Echo {
     async fn join(&self, _: Request<admin::JoinRequest>) -> Result<Response<admin::JoinReply>, Status> {
         Ok(Response::new(Default::default()))
     }
+    async fn rotate_key(&self, _: Request<admin::RotateKeyRequest>) -> Result<Response<admin::RotateKeyReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+    async fn renew(&self, _: Request<admin::RenewRequest>) -> Result<Response<admin::RenewReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
 }
 
 #[tonic::async_trait]
@@ -70,6 +76,12 @@ impl peer_server::Peer for Echo {
     async fn forward(&self, request: Request<raft::ForwardRequest>) -> Result<Response<raft::ForwardReply>, Status> {
         let status_message = request.extensions().get::<Peer>().unwrap().actor.clone();
         Ok(Response::new(raft::ForwardReply { status_message, ..Default::default() }))
+    }
+    async fn keep_key(&self, _: Request<raft::KeepKeyRequest>) -> Result<Response<raft::KeepKeyReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+    async fn get_keys(&self, _: Request<raft::GetKeysRequest>) -> Result<Response<raft::GetKeysReply>, Status> {
+        Ok(Response::new(Default::default()))
     }
     async fn report_sessions(
         &self,
@@ -99,7 +111,7 @@ impl Certified {
         let names = NodeNames { role, node_id, hosts: &["127.0.0.1"] };
         let signed = self.authority.sign_until(&request, &names, until).unwrap();
         let ca_pem = self.authority.ca_pem().to_owned();
-        let trust = Trust::Tls { ca_pem, certificate_pem: signed.pem, key_pem };
+        let trust = Trust::Tls { ca_pem, credentials: Credentials::new(&signed.pem, key_pem).unwrap() };
         Identity { trust, ..Identity::plaintext(&self.id, role, node_id) }
     }
 
@@ -110,12 +122,17 @@ impl Certified {
 
 /// A server of `identity` behind `door`; its address.
 async fn serve(identity: &Identity, door: Door) -> String {
+    serve_but(identity, door, Revoked::default()).await
+}
+
+/// The same, refusing some.
+async fn serve_but(identity: &Identity, door: Door, revoked: Revoked) -> String {
     let listener = Listener::bind("127.0.0.1:0", door, identity, Plaintext::LoopbackOnly).await.unwrap();
     let address = listener.local_address().to_string();
     let accepted = token_hash(TOKEN);
     let tokens = move |hash: &blake3::Hash| (*hash == accepted).then(|| "bootstrap".to_owned());
     let router = grpc_server()
-        .layer(PeerLayer::new(&identity.cluster_id, Arc::new(tokens)))
+        .layer(PeerLayer::new(&identity.cluster_id, Arc::new(tokens)).refusing(revoked))
         .layer(RolesLayer)
         .add_service(ClusterServer::new(Echo))
         .add_service(PeerServer::new(Echo));
@@ -303,6 +320,53 @@ async fn a_taken_port_is_named() {
     let address = first.local_address().to_string();
     let refused = Listener::bind(&address, Door::Admin, &identity, Plaintext::LoopbackOnly).await.unwrap_err();
     assert!(refused.to_string().contains(&address), "{refused}");
+}
+
+#[tokio::test]
+async fn a_removed_node_is_told_so_at_its_next_call_and_its_connection_ends() {
+    let cluster = Certified::new("c1");
+    let plain = |node_id| Identity::plaintext("c1", NodeRole::Control, node_id);
+    let nodes = [
+        (
+            cluster.node(NodeRole::Control, "n1"),
+            cluster.node(NodeRole::Control, "n2"),
+            cluster.node(NodeRole::Control, "n3"),
+        ),
+        (plain("n1"), plain("n2"), plain("n3")),
+    ];
+    for (server, removed, stays) in nodes {
+        let revoked = Revoked::default();
+        let address = serve_but(&server, Door::Peer, revoked.clone()).await;
+        let channel = |identity: &Identity| {
+            of_node(identity).channel(&address, NodeRole::Control, Purpose::Raft).map(PeerClient::new).unwrap()
+        };
+        let (mut removed, mut stays) = (channel(&removed), channel(&stays));
+        removed.forward(timed(raft::ForwardRequest::default())).await.unwrap();
+        revoked.set(["n2".to_owned()].into());
+        // On the connection that it has, and on each that it makes when that has ended.
+        let ended = async {
+            let mut told = 0;
+            while told < 2 {
+                let refused = removed.forward(timed(raft::ForwardRequest::default())).await.unwrap_err();
+                assert!(says_removed(&refused), "{refused:?}");
+                told += 1;
+            }
+        };
+        tokio::time::timeout(DEADLINE, ended).await.unwrap();
+        stays.forward(timed(raft::ForwardRequest::default())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_removed_is_not_talked_to() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Peer).await;
+    let revoked = Revoked::default();
+    let dialer = of_node(&cluster.node(NodeRole::Control, "n2")).refusing(revoked.clone());
+    assert!(forward(&dialer, &address).await.is_ok());
+    revoked.extend(["n1".to_owned()], 1);
+    let refused = forward(&dialer, &address).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("n1, which was removed"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ pub const REQUESTS_MAX: u64 = 2_000_000;
 /// Request ids forgotten by one command, so that no command pays for many.
 pub const REQUESTS_TRIM_BATCH: usize = 256;
 
+/// Removed nodes that are remembered, each until the last of its certificates has expired.
+pub const REVOKED_NODES_MAX: usize = 65_536;
+
 /// Diagnostics kept of one check; more are counted.
 pub const DIAGNOSTICS_MAX: usize = 1_000;
 

@@ -42,7 +42,8 @@ pub fn key_len(table: Table) -> Option<usize> {
         | Table::RestApi
         | Table::ApiKey
         | Table::Node
-        | Table::JoinToken => Some(1),
+        | Table::JoinToken
+        | Table::RevokedNode => Some(1),
         Table::Stage
         | Table::Deployment
         | Table::Resource

@@ -5,7 +5,8 @@ use std::{ops::RangeInclusive, time::Duration};
 /// A parser of times within `range`, for clap.
 pub fn time_within(range: RangeInclusive<Duration>) -> impl Fn(&str) -> Result<Duration, String> + Clone + Send + Sync {
     move |text| {
-        let time = time(text).ok_or_else(|| format!("expected a time such as 250ms, 10s, 5m or 1h, found {text:?}"))?;
+        let time =
+            time(text).ok_or_else(|| format!("expected a time such as 250ms, 10s, 5m, 1h or 90d, found {text:?}"))?;
         if range.contains(&time) {
             return Ok(time);
         }
@@ -31,6 +32,7 @@ fn time(text: &str) -> Option<Duration> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 24 * 3_600_000,
         _ => return None,
     };
     number.checked_mul(millis).map(Duration::from_millis)

@@ -8,7 +8,7 @@ pub(crate) const CONFIG: &str = "SLUICE_CONFIG";
 /// Every variable that some program of Sluice, its build or its tests read. A daemon refuses any other that begins with
 /// `SLUICE_`, since it is a slip of the pen, and lets those of other programs pass: one shell, or one file of variables,
 /// may serve several.
-pub const VARIABLES: [&str; 41] = [
+pub const VARIABLES: [&str; 42] = [
     CONFIG,
     "SLUICE_ADVERTISE",
     "SLUICE_ADVERTISE_ADMIN",
@@ -16,6 +16,7 @@ pub const VARIABLES: [&str; 41] = [
     "SLUICE_BOOTSTRAP",
     "SLUICE_CACHE",
     "SLUICE_CA_FILE",
+    "SLUICE_CERTIFICATE_LIFETIME",
     "SLUICE_CONTEXT",
     "SLUICE_CONTROL",
     "SLUICE_CORES",

@@ -44,6 +44,20 @@ pub const REVISION_NUMBER: Metric =
 /// Bounds of the node that were hit.
 pub const BOUNDS_HIT: Metric =
     metric("sluice_bounds_hit_total", Unit::Count, "times that something met a bound of this node", &[KIND]);
+/// When the node's certificate expires.
+pub const CERTIFICATE_EXPIRES_SECONDS: Metric = metric(
+    "sluice_certificate_expires_seconds",
+    Unit::Seconds,
+    "when the certificate of this node expires, in seconds since the epoch; absent without certificates",
+    &[],
+);
+/// Tries to renew the node's certificate.
+pub const CERTIFICATE_RENEWALS: Metric = metric(
+    "sluice_certificate_renewals_total",
+    Unit::Count,
+    "tries to renew the certificate of this node, by what became of them: renewed, failed",
+    &[KIND],
+);
 
 // ---- control plane ----
 
@@ -189,6 +203,7 @@ pub const FOLLOW_LOST: Metric =
 /// Counters of all nodes.
 pub const COUNTERS: &[Metric] = &[
     BOUNDS_HIT,
+    CERTIFICATE_RENEWALS,
     RAFT_ELECTIONS,
     RAFT_PROPOSALS,
     RAFT_SYNCED_WRITES,
@@ -210,6 +225,7 @@ pub const COUNTERS: &[Metric] = &[
 pub const GAUGES: &[Metric] = &[
     BUILD,
     REVISION_NUMBER,
+    CERTIFICATE_EXPIRES_SECONDS,
     RAFT_TERM,
     RAFT_LEADER,
     RAFT_LAST_INDEX,

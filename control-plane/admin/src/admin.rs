@@ -1,12 +1,12 @@
 //! What all services share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sluice_identity::roles::STALE_METADATA;
 use sluice_proto::model::Revision;
 use tonic::Response;
 
-use crate::{fleet::Sessions, imports::Imports, plan::Tools, replica::Replica};
+use crate::{fleet::Sessions, imports::Imports, plan::Tools, replica::Replica, rotation::Progress};
 
 /// The services of one node: one value implements them all, so that each noun's file holds only its own.
 #[derive(Clone)]
@@ -16,14 +16,15 @@ pub(crate) struct Admin<R> {
     pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) imports: Imports,
     pub(crate) about: Arc<About>,
+    pub(crate) rotation: Arc<Progress>,
 }
 
 /// What a node says of itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct About {
     pub(crate) node_id: String,
-    /// The cluster key, handed to control nodes that join; absent where no one can join.
-    pub(crate) cluster_key: Option<sluice_identity::ClusterKey>,
+    /// How long a certificate is good that this node signs.
+    pub(crate) certificate_lifetime: Duration,
 }
 
 impl<R: Replica> Admin<R> {

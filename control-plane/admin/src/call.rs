@@ -27,6 +27,8 @@ pub(crate) struct CarriedRequestId(pub(crate) Vec<u8>);
 pub(crate) struct Call {
     /// What commands carry.
     pub(crate) actor: String,
+    /// The node that calls; none for others.
+    pub(crate) node_id: Option<String>,
     /// When the caller stops waiting.
     pub(crate) deadline: Instant,
     carried: Option<Vec<u8>>,
@@ -35,10 +37,12 @@ pub(crate) struct Call {
 impl Call {
     /// Reads metadata and extensions of a request.
     pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
-        let actor = request.extensions().get::<Peer>().map_or("anonymous", |peer| peer.actor.as_str()).to_owned();
+        let peer = request.extensions().get::<Peer>();
+        let actor = peer.map_or("anonymous", |peer| peer.actor.as_str()).to_owned();
+        let node_id = peer.and_then(|peer| peer.node_id.clone());
         let timeout = request.metadata().get("grpc-timeout").and_then(|value| timeout_of(value.to_str().ok()?));
         let carried = request.extensions().get::<CarriedRequestId>().map(|id| id.0.clone());
-        Self { actor, deadline: Instant::now() + timeout.unwrap_or(TIMEOUT_DEFAULT), carried }
+        Self { actor, node_id, deadline: Instant::now() + timeout.unwrap_or(TIMEOUT_DEFAULT), carried }
     }
 
     /// As [`Call::of`], for a stream: one without a deadline may take long.

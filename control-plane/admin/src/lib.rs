@@ -27,6 +27,7 @@ mod propose;
 mod read;
 mod refused;
 mod replica;
+mod rotation;
 mod schema;
 mod secrets;
 mod services;

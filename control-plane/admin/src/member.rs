@@ -35,6 +35,7 @@ impl<R: Replica> Admin<R> {
                 version: member.version,
                 level: node.map_or(0, |node| node.level),
                 raft_id: member.raft_id,
+                certificate_expires_ms: member.certificate_expires_ms,
                 applied_number: if is_this { view.number() } else { 0 },
                 applied_index: if is_this { standing.applied_index } else { member.matched_index },
                 ..NodeLine::default()
@@ -63,5 +64,6 @@ fn joined(member: &MemberStatus, standing: &Standing, nodes: &[Node]) -> Member 
         version: text(|node| &node.version),
         free_bytes: member.free_bytes.unwrap_or(0),
         clock_offset_ms: member.clock_offset_ms.unwrap_or(0),
+        certificate_expires_ms: node.map_or(0, |node| node.certificate_expires_ms),
     }
 }

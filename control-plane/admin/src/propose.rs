@@ -152,6 +152,9 @@ fn stamp_of(command: &mut Command) -> Option<&mut Stamp> {
         Kind::PutJoinToken(command) => command.stamp.as_mut(),
         Kind::DeleteJoinToken(command) => command.stamp.as_mut(),
         Kind::UseJoinToken(command) => command.stamp.as_mut(),
+        Kind::RenewCertificate(command) => command.stamp.as_mut(),
+        Kind::RotateKey(command) => command.stamp.as_mut(),
+        Kind::Reseal(command) => command.stamp.as_mut(),
     }
 }
 

@@ -257,6 +257,7 @@ pub(crate) fn row_in_words(row: &RowRef) -> String {
         Table::PlanKey => "key of a usage plan",
         Table::Node => "node",
         Table::JoinToken => "join token",
+        Table::RevokedNode => "removed node",
         Table::Part => "part",
         Table::Content => "content",
         Table::KeyView | Table::Domain | Table::Setting | Table::Unspecified => "row",

@@ -4,7 +4,10 @@
 
 use std::{future::Future, time::Instant};
 
-use sluice_proto::raft::{Command, ForwardReply, ForwardRequest, Outcome, ProposeReply, ProposeRequest};
+use sluice_proto::raft::{
+    Command, ForwardReply, ForwardRequest, GetKeysReply, GetKeysRequest, KeepKeyReply, KeepKeyRequest, Outcome,
+    ProposeReply, ProposeRequest,
+};
 use sluice_raft::{MemberStatus, ProposeFailure, Raft, RaftFailure, ReadFailure};
 use sluice_rpc::raft::peer_client::PeerClient;
 use sluice_state::{Tables, View};
@@ -88,6 +91,26 @@ pub(crate) trait Replica: Clone + Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<(), Refused>> + Send;
 
+    /// Has another control node keep a cluster key.
+    fn keep_key(
+        &self,
+        _other: u64,
+        _request: KeepKeyRequest,
+        _deadline: Instant,
+    ) -> impl Future<Output = Result<KeepKeyReply, Status>> + Send {
+        std::future::ready(Err(Status::unavailable("there is no other node")))
+    }
+
+    /// Asks another control node for cluster keys.
+    fn get_keys(
+        &self,
+        _other: u64,
+        _request: GetKeysRequest,
+        _deadline: Instant,
+    ) -> impl Future<Output = Result<GetKeysReply, Status>> + Send {
+        std::future::ready(Err(Status::unavailable("there is no other node")))
+    }
+
     /// Carries a command to `leader`.
     fn propose_at(
         &self,
@@ -163,6 +186,16 @@ impl Replica for Raft {
                 Err(Refused::new(Reason::OutcomeUnknown, "the node was not added before the deadline; ask again"))
             }
         }
+    }
+
+    async fn keep_key(&self, other: u64, request: KeepKeyRequest, deadline: Instant) -> Result<KeepKeyReply, Status> {
+        let call = timed(request, deadline);
+        Ok(client(self, other).await?.keep_key(call).await?.into_inner())
+    }
+
+    async fn get_keys(&self, other: u64, request: GetKeysRequest, deadline: Instant) -> Result<GetKeysReply, Status> {
+        let call = timed(request, deadline);
+        Ok(client(self, other).await?.get_keys(call).await?.into_inner())
     }
 
     async fn propose_at(

@@ -6,8 +6,9 @@
 use std::sync::{Arc, OnceLock};
 
 use rand::RngExt as _;
-use sluice_identity::{IdentityFailure, Sealer};
+use sluice_identity::{Authority, IdentityFailure, Keyring, Sealer};
 use sluice_model::part::{LookupHash, lookup_hash};
+use sluice_proto::raft::ClusterRow;
 
 use crate::refused::{Reason, Refused};
 
@@ -18,7 +19,7 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Seals, opens and hashes values of API keys. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Secrets {
-    sealer: Sealer,
+    keys: Keyring,
     /// Opened once: it never changes in the life of a cluster.
     lookup_key: Arc<OnceLock<LookupKey>>,
 }
@@ -33,13 +34,21 @@ impl std::fmt::Debug for LookupKey {
 }
 
 impl Secrets {
-    pub(crate) fn new(sealer: Sealer) -> Self {
-        Self { sealer, lookup_key: Arc::default() }
+    pub(crate) fn new(keys: Keyring) -> Self {
+        Self { keys, lookup_key: Arc::default() }
     }
 
-    /// The sealer itself, for the cluster's CA.
-    pub(crate) fn sealer(&self) -> &Sealer {
-        &self.sealer
+    /// The cluster keys that this node holds.
+    pub(crate) fn keys(&self) -> &Keyring {
+        &self.keys
+    }
+
+    /// The cluster's CA.
+    ///
+    /// # Errors
+    /// `Unavailable` when this node's cluster key is another.
+    pub(crate) fn authority(&self, cluster: &ClusterRow) -> Result<Authority, Refused> {
+        Authority::unseal(&self.keys, &cluster.ca_certificate_pem, &cluster.sealed_ca_key).map_err(unavailable)
     }
 
     /// A new value.
@@ -49,12 +58,13 @@ impl Secrets {
         (0..VALUE_CHARS).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
     }
 
-    /// The value sealed for the row of the key `id`.
+    /// The value sealed for the row of the API key `id` with the cluster key `sealing`.
     ///
     /// # Errors
-    /// `Unavailable` when the system has no randomness.
-    pub(crate) fn seal(&self, id: &str, value: &str) -> Result<String, Refused> {
-        self.sealer.seal(&place(id), value.as_bytes()).map_err(unavailable)
+    /// `Unavailable` when this node has yet to get that key, or the system has no randomness.
+    pub(crate) fn seal(&self, sealing: &str, id: &str, value: &str) -> Result<String, Refused> {
+        let sealer = Sealer::under(&self.keys, sealing).map_err(unavailable)?;
+        sealer.seal(&place(id), value.as_bytes()).map_err(unavailable)
     }
 
     /// Opens the value of the key `id`.
@@ -62,7 +72,7 @@ impl Secrets {
     /// # Errors
     /// `Unavailable` when this node's cluster key is another, or the row was changed from outside.
     pub(crate) fn open(&self, id: &str, sealed: &str) -> Result<String, Refused> {
-        let opened = self.sealer.open(&place(id), sealed).map_err(unavailable)?;
+        let opened = self.keys.open(&place(id), sealed).map_err(unavailable)?;
         String::from_utf8(opened.expose().clone())
             .map_err(|_| Refused::new(Reason::Unavailable, "a sealed value is not text; restore it from a backup"))
     }
@@ -75,7 +85,7 @@ impl Secrets {
         if let Some(key) = self.lookup_key.get() {
             return Ok(lookup_hash(&key.0, value));
         }
-        let opened = LookupKey(self.sealer.open_lookup_key(sealed_lookup_key).map_err(unavailable)?);
+        let opened = LookupKey(self.keys.open_lookup_key(sealed_lookup_key).map_err(unavailable)?);
         Ok(lookup_hash(&self.lookup_key.get_or_init(|| opened).0, value))
     }
 }
@@ -96,13 +106,13 @@ mod tests {
 
     #[test]
     fn a_value_has_forty_letters_and_digits_and_opens_only_in_its_own_row() {
-        let secrets = Secrets::new(Sealer::new(&ClusterKey::generate().unwrap()));
+        let secrets = Secrets::new(Keyring::of(vec![ClusterKey::generate().unwrap()]));
         let value = secrets.make_value();
         assert_eq!(value.len(), VALUE_CHARS);
         assert!(value.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         assert_ne!(value, secrets.make_value());
-        let sealed = secrets.seal("k1", &value).unwrap();
-        assert_eq!(secrets.open("k1", &sealed).unwrap(), value);
-        assert!(secrets.open("k2", &sealed).is_err());
+        let sealed = secrets.seal("k1", "a1", &value).unwrap();
+        assert_eq!(secrets.open("a1", &sealed).unwrap(), value);
+        assert!(secrets.open("a2", &sealed).is_err());
     }
 }

@@ -1,26 +1,28 @@
 //! The services of one node, assembled.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use sluice_identity::{ClusterKey, Sealer};
+use sluice_identity::Keyring;
 use sluice_raft::Raft;
 use sluice_rpc::{
     admin::{
-        apis_server::ApisServer, cluster_server::ClusterServer, config_server::ConfigServer, fleet_server::FleetServer,
-        keys_server::KeysServer,
+        apis_server::ApisServer, cluster_client::ClusterClient, cluster_server::ClusterServer,
+        config_server::ConfigServer, fleet_server::FleetServer, keys_server::KeysServer,
     },
     raft::peer_server::PeerServer,
 };
 use tonic::service::Routes;
+use tower::Layer as _;
 
 use crate::{
     admin::{About, Admin},
     compiler::Compiler,
     fleet::Sessions,
-    forward::{ForwardLayer, PeerCalls},
+    forward::{Forward, ForwardLayer, PeerCalls},
     imports::Imports,
     plan::Tools,
     replica::{PEER_MESSAGE_BYTES_MAX, Replica},
+    rotation,
     schema::Schema,
     secrets::Secrets,
 };
@@ -30,11 +32,14 @@ use crate::{
 pub struct AdminSettings {
     /// This node, as `cluster status` names who answered.
     pub node_id: String,
-    /// The cluster's key: seals values, and goes to control nodes that join.
-    pub cluster_key: ClusterKey,
+    /// The cluster's keys: they seal values, and go to control nodes that join.
+    pub keys: Keyring,
+    /// How long a certificate is good that this node signs.
+    pub certificate_lifetime: Duration,
 }
 
-/// The admin services of one node, over its Raft.
+/// The admin services of one node, over its Raft. Clones are the same services.
+#[derive(Clone)]
 pub struct Services {
     admin: Admin<Raft>,
 }
@@ -56,9 +61,21 @@ impl Services {
         ForwardLayer::new(self.admin.replica.clone())
     }
 
+    /// The cluster as this node calls it: what runs on the leader is carried there. Requests need a [`sluice_identity::Peer`]
+    /// among their extensions; no gate stands before it.
+    pub fn cluster_client(&self) -> ClusterClient<Forward<Routes, Raft>> {
+        ClusterClient::new(self.forward_layer().layer(self.routes()))
+    }
+
     /// The service `Peer` of 7101. Carried calls run on the runtime on which this is called.
     pub fn peer_service(&self) -> PeerServer<PeerCalls> {
-        PeerCalls::server(self.routes(), self.admin.replica.clone(), self.admin.sessions.clone())
+        PeerCalls::server(self.routes(), self.admin.clone())
+    }
+
+    /// Keeps the cluster keys of this node those that the cluster has and, while this node leads, brings a rotation of them
+    /// to its end. Runs for as long as it is polled; may be dropped at any time.
+    pub async fn keep_keys(self) {
+        rotation::run(self.admin).await;
     }
 
     /// Waits until imports under way have ended; new ones are still taken. Call it when the listener is closed.
@@ -70,13 +87,10 @@ impl Services {
 
 /// What all services share, over any replica.
 pub(crate) fn admin<R: Replica>(replica: R, sessions: Arc<dyn Sessions>, settings: AdminSettings) -> Admin<R> {
-    let tools = Tools {
-        schema: Schema::new(),
-        secrets: Secrets::new(Sealer::new(&settings.cluster_key)),
-        compiler: Compiler::default(),
-    };
-    let about = About { node_id: settings.node_id, cluster_key: Some(settings.cluster_key) };
-    Admin { replica, tools: Arc::new(tools), sessions, imports: Imports::default(), about: Arc::new(about) }
+    let tools = Tools { schema: Schema::new(), secrets: Secrets::new(settings.keys), compiler: Compiler::default() };
+    let about = Arc::new(About { node_id: settings.node_id, certificate_lifetime: settings.certificate_lifetime });
+    let (tools, imports, rotation) = (Arc::new(tools), Imports::default(), Arc::default());
+    Admin { replica, tools, sessions, imports, about, rotation }
 }
 
 /// The services over any replica.

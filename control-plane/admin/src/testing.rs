@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_identity::{ClusterKey, Sealer};
+use sluice_identity::{ClusterKey, Keyring, Sealer};
 use sluice_proto::{
     admin::{
         ChangeReply, ChangeRequest, Delete, Deploy, NodeLine, Operation, Patch, PatchOperation, Put, Stored, WaitReply,
@@ -161,7 +161,15 @@ pub(crate) fn founded() -> Admin<MemoryReplica> {
         ..FoundCluster::default()
     };
     replica.apply(&Command { kind: Some(command::Kind::FoundCluster(found)) });
-    admin(replica, Arc::new(NoSessions), AdminSettings { node_id: "n1".into(), cluster_key })
+    admin(
+        replica,
+        Arc::new(NoSessions),
+        AdminSettings {
+            node_id: "n1".into(),
+            keys: Keyring::of(vec![cluster_key]),
+            certificate_lifetime: Duration::from_secs(3600),
+        },
+    )
 }
 
 impl Admin<MemoryReplica> {

@@ -1,4 +1,4 @@
-//! `cluster`: its state, and the tokens by which nodes join it.
+//! `cluster`: its state, its key, and the tokens by which nodes join it.
 
 use std::time::Duration;
 
@@ -17,11 +17,12 @@ use crate::{
     node::Role,
     noun::pages,
     output::{Changed, marked},
+    rotate_key,
     session::Session,
     table::{self, Column, column, time},
 };
 
-const MEMBERS: [Column; 7] = [
+const MEMBERS: [Column; 8] = [
     column("NODE", "nodeId"),
     column("RAFT", "raftId"),
     column("STATE", "state"),
@@ -29,6 +30,7 @@ const MEMBERS: [Column; 7] = [
     column("OPERATORS", "publicAddress"),
     column("LOG", "matchedIndex"),
     column("VERSION", "version"),
+    time("CERTIFICATE UNTIL", "certificateExpiresDate"),
 ];
 const TOKENS: [Column; 5] = [
     column("ID", "id"),
@@ -48,6 +50,16 @@ pub(crate) enum Command {
         /// Count and hash every row of the node that answers; two nodes that have applied the same index show the same
         #[arg(long)]
         digest: bool,
+    },
+    /// Put a new cluster key in place of the present one
+    ///
+    /// All that is sealed is sealed anew; values of API keys stay what they are. A rotation that was begun goes on by itself,
+    /// also under another leader: run again, this waits for its end.
+    #[command(after_help = "Example:\n  sluice cluster rotate-key")]
+    RotateKey {
+        /// How long to wait for its end
+        #[arg(long, default_value = "10m", value_parser = duration::parse, value_name = "TIME")]
+        wait_timeout: Duration,
     },
     /// Join tokens
     #[command(subcommand)]
@@ -83,6 +95,7 @@ impl Command {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Status { freshness, digest } => status(&session.reading(freshness), digest).await,
+            Self::RotateKey { wait_timeout } => rotate_key::run(session, wait_timeout).await,
             Self::Token(Token::Create { role, ttl }) => create_token(session, role, ttl).await,
             Self::Token(Token::List(page)) => list_tokens(&session.reading(page.freshness), &page).await,
             Self::Token(Token::Revoke { id, consent }) => revoke_token(session, &id, consent).await,
@@ -130,6 +143,11 @@ fn status_json(reply: &StatusReply, members: &[Value]) -> Value {
         "dataNodes": reply.data_nodes,
         "dataNodesCurrent": reply.data_nodes_current,
         "answeredBy": reply.answered_by,
+        "clusterKey": {
+            "id": reply.sealing_key_id,
+            "oldId": (!reply.old_key_id.is_empty()).then_some(&reply.old_key_id),
+            "sealedWithOld": reply.sealed_with_old_key,
+        },
         "members": members,
     });
     if let (Some(state), Some(fields)) = (&reply.state, value.as_object_mut()) {
@@ -152,6 +170,7 @@ fn member_json(member: &Member) -> Value {
         "version": member.version,
         "freeBytes": member.free_bytes,
         "clockOffsetMs": member.clock_offset_ms,
+        "certificateExpiresDate": (member.certificate_expires_ms > 0).then_some(member.certificate_expires_ms / 1000),
     })
 }
 

@@ -34,6 +34,7 @@ mod plan;
 mod plan_key;
 mod rate;
 mod request;
+mod rotate_key;
 mod route;
 mod session;
 mod signals;

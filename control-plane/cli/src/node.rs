@@ -128,6 +128,7 @@ fn node_json(node: &NodeLine, freshness: Freshness) -> Value {
         "state": node.state,
         "version": node.version,
         "level": node.level,
+        "certificateExpiresDate": (node.certificate_expires_ms > 0).then_some(node.certificate_expires_ms / 1000),
         "appliedNumber": (node.role == "data" || answers).then_some(node.applied_number),
     });
     if node.role == "control" {

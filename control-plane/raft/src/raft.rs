@@ -230,6 +230,11 @@ impl Raft {
         while leadership.changed().await.is_ok() {}
     }
 
+    /// Whether another control node has refused this one because it was removed from the cluster.
+    pub fn told_removed(&self) -> watch::Receiver<bool> {
+        self.inner.network.told_removed.subscribe()
+    }
+
     /// Stops Raft: proposals under way are given up, what was acknowledged is on disk. The folder is free for another
     /// process when every clone, view and service has been dropped too.
     pub async fn shutdown(&self) {

@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use sluice_admin::{AdminSettings, Services};
-use sluice_identity::{Dialer, Door, Identity, IdentityFailure, Listener, Plaintext, Port, Sealer};
+use sluice_identity::{
+    Credentials, Dialer, Door, Identity, IdentityFailure, Listener, Plaintext, Port, Renewal, Revoked,
+};
 use sluice_proto::raft::{FoundCluster, Node};
 use sluice_raft::{Raft, RaftFailure, RaftSettings};
 use sluice_sync::{Fleet, SyncServer};
@@ -12,6 +14,7 @@ use tracing::info;
 
 use crate::{
     ControlNode, Settings, StartFailure,
+    certificates::{self, ByLeader, renew_if_expired},
     data_dir::DataDir,
     http::Report,
     membership::{Announced, Membership, begins_in_plaintext, node_row},
@@ -27,24 +30,31 @@ pub(crate) async fn assemble(
     announced: Announced,
     membership: Membership,
 ) -> Result<ControlNode, StartFailure> {
-    let Membership { identity, cluster_key, founding } = membership;
+    let Membership { identity, keys, founding } = membership;
     let plaintext = settings.plaintext_reach();
     let addresses = ports.addresses();
     let stops = Stops::default();
     let metrics = Metrics::new();
 
     let listeners = Listeners::new(ports, &identity, plaintext)?;
-    let dialer = Dialer::of_node(&identity, plaintext)?;
+    let revoked = Revoked::default();
+    let dialer = Dialer::of_node(&identity, plaintext)?.refusing(revoked.clone());
     let raft = Raft::open(raft_settings(&settings, &data, &identity, &announced)?, dialer, &metrics).await?;
+    let renewal = Renewal::of(&identity, &data.identity_folder());
+    if let Some(renewal) = &renewal {
+        renew_if_expired(renewal, &identity, &raft, &keys, &announced, settings.certificate_lifetime)?;
+    }
     let fleet = Fleet::start(raft.clone());
-    let sync = SyncServer::new(fleet.clone(), Sealer::new(&cluster_key), &metrics);
-    let admin = AdminSettings { node_id: identity.node_id.clone(), cluster_key };
+    let sync = SyncServer::new(fleet.clone(), keys.clone(), &metrics);
+    let certificate_lifetime = settings.certificate_lifetime;
+    let admin = AdminSettings { node_id: identity.node_id.clone(), keys, certificate_lifetime };
     let services = Services::new(raft.clone(), Arc::new(FleetSessions(fleet.clone())), admin);
+    let folder = data.root().to_owned();
     let report = Arc::new(Report::new(raft.clone(), metrics.clone(), stops.all_but_peers.clone()));
-    let this = this_node(&identity, &announced)?;
+    let this = this_node(&identity, &announced);
 
     let cluster_id = identity.cluster_id.clone();
-    let mut wiring = Wiring::new(raft.clone(), cluster_id, metrics, stops.clone());
+    let mut wiring = Wiring::new(raft.clone(), cluster_id, revoked, metrics.clone(), stops.clone());
     wiring.serve_peers(listeners.peer, &services);
     if let Some(first) = founding {
         found(&raft, first).await?;
@@ -53,11 +63,17 @@ pub(crate) async fn assemble(
     wiring.serve_admin(listeners.admin, &services, sync);
     wiring.serve_http(listeners.http, report.clone());
     wiring.watch_raft();
+    wiring.watch_removal(&identity.node_id, data.root());
     wiring.keep_house(this);
+    wiring.keep_keys(services.clone());
+    if let Some(renewal) = renewal {
+        let meters = certificates::Meters::new(&renewal, &metrics);
+        wiring.keep_certificate(renewal, ByLeader::new(services.clone(), &identity, meters));
+    }
 
     info!(admin = %addresses.admin, peer = %addresses.peer, http = %addresses.http, "control node listens");
     let (drain_timeout, parts) = (settings.drain_timeout, wiring.parts());
-    Ok(ControlNode { raft, fleet, services, report, addresses, identity, drain_timeout, stops, parts })
+    Ok(ControlNode { raft, fleet, services, report, addresses, identity, folder, drain_timeout, stops, parts })
 }
 
 /// Where a node listens.
@@ -123,13 +139,15 @@ async fn found(raft: &Raft, first: FoundCluster) -> Result<(), StartFailure> {
     }
 }
 
-fn this_node(identity: &Identity, announced: &Announced) -> Result<Node, StartFailure> {
-    Ok(Node {
+fn this_node(identity: &Identity, announced: &Announced) -> Node {
+    let credentials = identity.credentials();
+    Node {
         id: identity.node_id.clone(),
         raft_id: identity.raft_id.unwrap_or_default(),
-        certificate_serial: identity.certificate_serial()?,
+        certificate_serial: credentials.map(Credentials::serial).unwrap_or_default(),
+        certificate_expires_ms: credentials.map_or(0, |shown| shown.validity().until_ms()),
         ..node_row(announced)
-    })
+    }
 }
 
 fn raft_settings(

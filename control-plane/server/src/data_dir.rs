@@ -1,8 +1,8 @@
 //! Where a control node keeps what: the layout of `--data-dir`.
 //!
 //! ```text
-//! identity/       who the node is: identity.json, node.pem, node.key, ca.pem
-//! cluster.key     the key that seals; 0600
+//! identity/       who the node is: identity.json, node.pem (certificate and key; 0600), ca.pem
+//! cluster.key     the key that seals, and those before it that still open something, one a line; 0600
 //! operator.token  the first operator's token, where the cluster was founded; 0600
 //! founding        the first command, until it is committed; 0600
 //! member          whose promises `raft/` holds, once it holds any: made and checked by `sluice-raft`
@@ -18,7 +18,7 @@ use std::{
 };
 
 use prost::Message as _;
-use sluice_identity::{ClusterKey, Founding, Identity, IdentityFailure, NodeRole, write_secret};
+use sluice_identity::{Founding, Identity, IdentityFailure, Keyring, NodeRole, write_secret};
 use sluice_proto::raft::FoundCluster;
 
 use crate::StartFailure;
@@ -62,9 +62,9 @@ impl DataDir {
         Ok(Identity::of_folder(&self.root, NodeRole::Control)?)
     }
 
-    pub(crate) fn cluster_key(&self) -> Result<ClusterKey, StartFailure> {
+    pub(crate) fn cluster_keys(&self) -> Result<Keyring, StartFailure> {
         let path = self.cluster_key_path();
-        ClusterKey::load(&path)?.ok_or(StartFailure::Missing { path })
+        Keyring::load(&path)?.ok_or(StartFailure::Missing { path })
     }
 
     /// Keeps a cluster that is about to begin.
@@ -73,7 +73,7 @@ impl DataDir {
         let folder = self.identity_folder();
         let make = |source| IdentityFailure::File { action: "make", path: folder.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder).map_err(make)?;
-        founding.cluster_key.save(&self.cluster_key_path())?;
+        Keyring::save(&self.cluster_key_path(), std::slice::from_ref(&founding.cluster_key))?;
         write_secret(&self.operator_token_path(), founding.operator_token.expose())?;
         write_secret(&self.founding_path(), founding.command.encode_to_vec())?;
         founding.identity.save(&folder)?;
@@ -110,7 +110,7 @@ impl DataDir {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
     use sluice_identity::{FoundingRequest, found};
 
@@ -121,10 +121,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::new(&folder.path().join("node"));
         assert!(data.identity().unwrap().is_none() && data.founding().unwrap().is_none());
-        let founding = found(FoundingRequest::Certified { hosts: &["localhost"], now_ms: 1 }).unwrap();
+        let founding =
+            found(FoundingRequest::Certified { hosts: &["localhost"], life: Duration::from_secs(60), now_ms: 1 })
+                .unwrap();
         data.keep_founding(&founding).unwrap();
         assert_eq!(data.identity().unwrap().unwrap().node_id, founding.identity.node_id);
-        assert_eq!(data.cluster_key().unwrap(), founding.cluster_key);
+        assert_eq!(data.cluster_keys().unwrap().all(), [founding.cluster_key]);
         assert_eq!(data.founding().unwrap().unwrap(), founding.command);
         for path in [data.cluster_key_path(), data.operator_token_path(), data.founding_path()] {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -146,6 +148,6 @@ mod tests {
     #[test]
     fn a_lost_cluster_key_is_named() {
         let data = DataDir::new(tempfile::tempdir().unwrap().path());
-        assert!(data.cluster_key().unwrap_err().to_string().contains("cluster.key"));
+        assert!(data.cluster_keys().unwrap_err().to_string().contains("cluster.key"));
     }
 }

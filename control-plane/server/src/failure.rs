@@ -2,8 +2,18 @@
 
 use std::path::PathBuf;
 
-use sluice_identity::IdentityFailure;
+use sluice_identity::{IdentityFailure, REMOVED_STATUS};
 use sluice_raft::{ProposeFailure, RaftFailure};
+
+impl StartFailure {
+    /// The exit status of the process: one of its own for a node that was removed, which is not to be started again.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Identity(IdentityFailure::Removed { .. }) => REMOVED_STATUS,
+            _ => 1,
+        }
+    }
+}
 
 /// A control node did not start.
 #[derive(Debug, thiserror::Error)]

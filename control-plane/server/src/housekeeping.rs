@@ -57,7 +57,7 @@ enum Announced {
 async fn announce(raft: &Raft, this: &Node) -> Announced {
     let kept = raft.view().nodes().into_iter().find(|node| node.id == this.id);
     let row = match kept {
-        Some(kept) => Node { joined_ms: kept.joined_ms, joined_by: kept.joined_by, ..this.clone() },
+        Some(kept) => as_kept(this, kept),
         None => this.clone(),
     };
     if raft.view().nodes().contains(&row) {
@@ -65,6 +65,17 @@ async fn announce(raft: &Raft, this: &Node) -> Announced {
     }
     let command = command::Kind::PutNode(PutNode { stamp: Some(stamp(raft, this)), node: Some(row) });
     if propose(raft, command).await { Announced::Taken } else { Announced::Not }
+}
+
+/// What a node says of itself, with what the cluster has said of it.
+fn as_kept(this: &Node, kept: Node) -> Node {
+    let Node { joined_ms, joined_by, certificate_serial, certificate_expires_ms, .. } = kept;
+    let row = Node { joined_ms, joined_by, ..this.clone() };
+    // Renewed since it started, unless it had to sign its own.
+    if certificate_expires_ms < this.certificate_expires_ms {
+        return row;
+    }
+    Node { certificate_serial, certificate_expires_ms, ..row }
 }
 
 /// Gives Raft the addresses that control nodes say they have.

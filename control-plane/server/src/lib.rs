@@ -5,6 +5,7 @@
 
 mod assembly;
 mod calls;
+mod certificates;
 mod data_dir;
 mod failure;
 mod housekeeping;
@@ -15,6 +16,7 @@ mod node;
 mod node_tests;
 mod on_runtime;
 mod parts;
+mod removal;
 mod sessions;
 mod settings;
 

@@ -3,7 +3,7 @@
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
-use sluice_control::{ControlNode, Settings};
+use sluice_control::{ControlNode, Settings, StartFailure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -17,7 +17,8 @@ fn main() -> ExitCode {
         Err(failure) => {
             // It may go to the disk that is full: `eprintln!` would panic, and with another status.
             let _ = writeln!(std::io::stderr(), "error: {}", sluice_settings::whole(failure.as_ref()));
-            ExitCode::FAILURE
+            let status = failure.downcast_ref::<StartFailure>().map_or(1, StartFailure::exit_status);
+            ExitCode::from(status)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sluice_identity::{ClusterKey, FoundingRequest, Identity, Join, JoinToken, NodeRole, found, join, read_secret};
+use sluice_identity::{FoundingRequest, Identity, Join, JoinToken, Keyring, NodeRole, found, join, read_secret};
 use sluice_proto::raft::{FoundCluster, Node};
 use tracing::info;
 
@@ -12,7 +12,7 @@ use crate::{Settings, StartFailure, data_dir::DataDir};
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) identity: Identity,
-    pub(crate) cluster_key: ClusterKey,
+    pub(crate) keys: Keyring,
     /// The first command of a cluster that this node founds.
     pub(crate) founding: Option<FoundCluster>,
 }
@@ -43,7 +43,7 @@ impl Announced {
     }
 
     /// The hosts that stand in the node's certificate.
-    fn hosts(&self) -> Vec<&str> {
+    pub(crate) fn hosts(&self) -> Vec<&str> {
         vec![host_of(&self.peer), host_of(&self.admin)]
     }
 }
@@ -76,7 +76,7 @@ pub(crate) async fn establish(
         Some(identity) if settings.bootstrap => {
             Err(StartFailure::AlreadyFounded { folder: data.root().to_owned(), cluster: identity.cluster_id })
         }
-        Some(identity) => Ok(Membership { identity, cluster_key: data.cluster_key()?, founding: data.founding()? }),
+        Some(identity) => Ok(Membership { identity, keys: data.cluster_keys()?, founding: data.founding()? }),
         None if settings.bootstrap => found_here(settings, data, announced),
         None if settings.join.is_empty() => Err(StartFailure::Nothing { folder: data.root().to_owned() }),
         None => join_there(settings, data, announced).await,
@@ -107,7 +107,7 @@ fn found_here(settings: &Settings, data: &DataDir, announced: &Announced) -> Res
     let request = if settings.plaintext {
         FoundingRequest::Plaintext { now_ms }
     } else {
-        FoundingRequest::Certified { hosts: &hosts, now_ms }
+        FoundingRequest::Certified { hosts: &hosts, life: settings.certificate_lifetime, now_ms }
     };
     let founding = found(request)?;
     data.keep_founding(&founding)?;
@@ -119,7 +119,7 @@ fn found_here(settings: &Settings, data: &DataDir, announced: &Announced) -> Res
         ca_file = %Identity::ca_path(&data.identity_folder()).display(),
         "founding a cluster"
     );
-    Ok(Membership { identity, cluster_key: founding.cluster_key, founding: Some(founding.command) })
+    Ok(Membership { identity, keys: data.cluster_keys()?, founding: Some(founding.command) })
 }
 
 async fn join_there(settings: &Settings, data: &DataDir, announced: &Announced) -> Result<Membership, StartFailure> {
@@ -135,12 +135,8 @@ async fn join_there(settings: &Settings, data: &DataDir, announced: &Announced) 
         plaintext: settings.plaintext_reach(),
         patience: settings.join_patience,
     };
-    let joined = join(request, |key| key.save(&data.cluster_key_path())).await?;
-    let cluster_key = match joined.cluster_key {
-        Some(key) => key,
-        None => data.cluster_key()?,
-    };
-    Ok(Membership { identity: joined.identity, cluster_key, founding: None })
+    let joined = join(request, |keys| Keyring::save(&data.cluster_key_path(), keys)).await?;
+    Ok(Membership { identity: joined.identity, keys: data.cluster_keys()?, founding: None })
 }
 
 /// What a control node says of itself; the cluster adds ids.

@@ -1,9 +1,9 @@
 //! One control node: how it starts, what it tells of itself, how it stops.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use sluice_admin::Services;
-use sluice_identity::Identity;
+use sluice_identity::{Identity, IdentityFailure};
 use sluice_raft::Raft;
 use sluice_sync::Fleet;
 use tokio::time::timeout;
@@ -15,7 +15,7 @@ use crate::{
     data_dir::DataDir,
     http::Report,
     membership::{self, Announced},
-    parts::{Parts, Stops},
+    parts::{MEMBERSHIP, Parts, Stops},
 };
 
 /// How long a leader that stops waits for another to take over.
@@ -33,6 +33,7 @@ pub struct ControlNode {
     pub(crate) report: Arc<Report>,
     pub(crate) addresses: Addresses,
     pub(crate) identity: Identity,
+    pub(crate) folder: PathBuf,
     pub(crate) drain_timeout: Duration,
     pub(crate) stops: Stops,
     pub(crate) parts: Parts,
@@ -104,6 +105,7 @@ impl ControlNode {
     pub async fn failed(&mut self) -> StartFailure {
         let stopped = |part, reason| StartFailure::Stopped { part, reason };
         match self.parts.join_next().await {
+            Some(Ok((MEMBERSHIP, Err(_)))) => IdentityFailure::Removed { folder: self.folder.clone() }.into(),
             Some(Ok((part, Ok(())))) => stopped(part, "it ended by itself".to_owned()),
             Some(Ok((part, Err(reason)))) => stopped(part, reason),
             Some(Err(panic)) => stopped("a part of the node", panic.to_string()),

@@ -3,10 +3,10 @@
 //! Promise: each part ends when it is told to, and a part that ends before is noticed. Absent: what they share and the
 //! order they start in (`assembly`).
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use sluice_admin::Services;
-use sluice_identity::{Listener, PeerLayer, RolesLayer, TokenCheck, grpc_server};
+use sluice_identity::{Listener, PeerLayer, Renewal, Revoked, RolesLayer, TokenCheck, grpc_server};
 use sluice_proto::raft::Node;
 use sluice_raft::Raft;
 use sluice_sync::SyncServer;
@@ -17,13 +17,18 @@ use tracing::{Instrument as _, Span};
 
 use crate::{
     calls::CallsLayer,
+    certificates::ByLeader,
     housekeeping,
     http::{self, Report},
     on_runtime::OnRuntime,
+    removal,
 };
 
 /// How often samples of histograms are folded.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// The part that fails when the node was removed from its cluster.
+pub(crate) const MEMBERSHIP: &str = "the membership";
 
 /// Running parts: the name of each, and how it ended.
 pub(crate) type Parts = JoinSet<(&'static str, Result<(), String>)>;
@@ -41,14 +46,15 @@ pub(crate) struct Stops {
 pub(crate) struct Wiring {
     raft: Raft,
     cluster_id: String,
+    revoked: Revoked,
     metrics: Metrics,
     stops: Stops,
     parts: Parts,
 }
 
 impl Wiring {
-    pub(crate) fn new(raft: Raft, cluster_id: String, metrics: Metrics, stops: Stops) -> Self {
-        Self { raft, cluster_id, metrics, stops, parts: Parts::new() }
+    pub(crate) fn new(raft: Raft, cluster_id: String, revoked: Revoked, metrics: Metrics, stops: Stops) -> Self {
+        Self { raft, cluster_id, revoked, metrics, stops, parts: Parts::new() }
     }
 
     /// What was started.
@@ -105,6 +111,18 @@ impl Wiring {
         });
     }
 
+    /// The list of removed nodes; ends when this node is one of them.
+    pub(crate) fn watch_removal(&mut self, node_id: &str, data_dir: &Path) {
+        let (raft, revoked, stop) = (self.raft.clone(), self.revoked.clone(), self.stops.all_but_peers.clone());
+        let (node_id, data_dir) = (node_id.to_owned(), data_dir.to_owned());
+        self.start(MEMBERSHIP, async move {
+            match stop.run_until_cancelled(removal::watch(&raft, &revoked, &node_id, &data_dir)).await {
+                None => Ok(()),
+                Some(()) => Err("this node was removed from the cluster".to_owned()),
+            }
+        });
+    }
+
     /// What a node does unasked. `this` is what it says of itself.
     pub(crate) fn keep_house(&mut self, this: Node) {
         let stop = self.stops.all_but_peers.clone();
@@ -127,8 +145,27 @@ impl Wiring {
         });
     }
 
+    /// The cluster keys that the cluster has.
+    pub(crate) fn keep_keys(&mut self, services: Services) {
+        let keeping = self.stops.all_but_peers.clone().run_until_cancelled_owned(services.keep_keys());
+        self.start("the cluster keys", async {
+            keeping.await;
+            Ok(())
+        });
+    }
+
+    /// A certificate that lives as long as the node does.
+    pub(crate) fn keep_certificate(&mut self, renewal: Renewal, by: ByLeader) {
+        let keeping = self.stops.all_but_peers.clone().run_until_cancelled_owned(renewal.run(by));
+        self.start("the renewal of the certificate", async {
+            keeping.await;
+            Ok(())
+        });
+    }
+
     fn peer_layer(&self) -> PeerLayer {
         PeerLayer::new(&self.cluster_id, Arc::new(BootstrapToken { raft: self.raft.clone() }))
+            .refusing(self.revoked.clone())
     }
 
     fn start(&mut self, name: &'static str, part: impl Future<Output = Result<(), String>> + Send + 'static) {

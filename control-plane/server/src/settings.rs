@@ -16,6 +16,7 @@ const ELECTION: RangeInclusive<Duration> = ms(50)..=ms(120_000);
 const SNAPSHOT_INTERVAL: RangeInclusive<Duration> = ms(10_000)..=ms(24 * 3_600_000);
 const SNAPSHOT_LOG_BYTES: RangeInclusive<u64> = 1 << 20..=16 << 30;
 const PATIENCE: RangeInclusive<Duration> = ms(0)..=ms(24 * 3_600_000);
+const CERTIFICATE: RangeInclusive<Duration> = ms(2_000)..=ms(10 * 365 * 24 * 3_600_000);
 const DRAIN: RangeInclusive<Duration> = ms(0)..=ms(600_000);
 
 const fn ms(count: u64) -> Duration {
@@ -82,6 +83,11 @@ pub struct Settings {
     /// Listen and connect in plaintext off loopback too, in a cluster without certificates; logged every minute.
     #[arg(long, env = "SLUICE_INSECURE")]
     pub insecure: bool,
+
+    /// How long a certificate is good that this node signs while it leads; each node renews its own after two thirds of that.
+    /// A time from 2s (for tests) to 3650d, the same on all control nodes.
+    #[arg(long, env = "SLUICE_CERTIFICATE_LIFETIME", value_name = "TIME", default_value = "90d", value_parser = time_within(CERTIFICATE))]
+    pub certificate_lifetime: Duration,
 
     /// Between two heartbeats of the leader; a time from 10ms to 10s. The same on all control nodes.
     #[arg(long, env = "SLUICE_RAFT__HEARTBEAT", value_name = "TIME", default_value = "100ms", value_parser = time_within(HEARTBEAT))]

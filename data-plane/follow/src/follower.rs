@@ -1,7 +1,7 @@
 //! Following from start to stop: the last-good copy first, then one control node after the other.
 //!
 //! Promise: a node without a control node keeps trying, no faster than is polite, and never all nodes at one instant; a
-//! control node that is behind is left for the next at once. Absent: what is said on a stream (`session`).
+//! control node that is behind is left for the next at once; a node that was removed tries no more. Absent: what is said on a stream (`session`).
 
 use std::{
     sync::Arc,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use rand::{RngExt, seq::SliceRandom};
-use sluice_identity::{Dialer, NodeRole, Purpose};
+use sluice_identity::{Channel, Dialer, NodeRole, Purpose, Renewal};
 use sluice_model::Revision;
 use sluice_telemetry::Metrics;
 use tokio::sync::{mpsc, watch};
@@ -18,12 +18,13 @@ use tracing::{error, info, warn};
 
 use crate::{
     cell::SnapshotCell,
+    certificate::ByControl,
     compiler::{Beginning, Compiler, Gauges, Held, Work},
     failure::FollowFailure,
     last_good::LastGood,
     meters::Meters,
     outage::Outage,
-    session::{self, Ended},
+    session::{self, Ended, Own},
     settings::FollowSettings,
 };
 
@@ -52,14 +53,22 @@ pub struct FollowStatus {
     pub control: Option<String>,
     /// What it serves.
     pub revision: Option<Revision>,
+    /// Whether the cluster has removed this node; it follows no one then.
+    pub removed: bool,
 }
 
 impl Follower {
-    /// Starts following. The last-good copy is served as soon as it is read; must be called within a tokio runtime.
+    /// Starts following, and keeps the node's certificate young where it has one. The last-good copy is served as soon as it
+    /// is read; must be called within a tokio runtime.
     ///
     /// # Errors
     /// `NoControlNode`, `File` or `Key` when the folder of the copy cannot be used.
-    pub fn start(settings: FollowSettings, dialer: Dialer, metrics: &Metrics) -> Result<Self, FollowFailure> {
+    pub fn start(
+        settings: FollowSettings,
+        dialer: Dialer,
+        renewal: Option<Renewal>,
+        metrics: &Metrics,
+    ) -> Result<Self, FollowFailure> {
         let copy = LastGood::open(&settings.data_dir)?;
         // A copy knows control nodes too.
         if settings.control.is_empty() && !copy.exists() {
@@ -79,7 +88,12 @@ impl Follower {
         let (status, watched) = watch::channel(FollowStatus::default());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let meters = Meters::register(metrics);
-        let chase = Chase { settings, dialer, work, holds, status: Arc::new(status), meters };
+        let followed = watch::Sender::new(None);
+        if let Some(renewal) = renewal {
+            let by = ByControl::new(&renewal, followed.subscribe(), metrics);
+            tasks.spawn(stop.clone().run_until_cancelled_owned(renewal.run(by)));
+        }
+        let chase = Chase { settings, dialer, work, holds, status: Arc::new(status), followed, meters };
         let stopped = stop.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(chase.run()).await });
         Ok(Self { cell, status: watched, stop, tasks, thread })
@@ -127,6 +141,8 @@ struct Chase {
     work: mpsc::Sender<Work>,
     holds: watch::Receiver<Held>,
     status: Arc<watch::Sender<FollowStatus>>,
+    /// The connection to the control node that is followed.
+    followed: watch::Sender<Option<Channel>>,
     meters: Meters,
 }
 
@@ -158,6 +174,10 @@ impl Chase {
                 }
                 match ended {
                     Ended::Stopped => return,
+                    Ended::Removed => {
+                        self.status.send_modify(|status| status.removed = true);
+                        return self.work.closed().await;
+                    }
                     Ended::Behind | Ended::Detached => {
                         info!(control = %address, why = ?ended, "next control node is tried")
                     }
@@ -188,16 +208,19 @@ impl Chase {
             Ok(channel) => channel,
             Err(failure) => return (Ended::Lost(failure.to_string()), false),
         };
-        let mut welcomed = false;
+        let (mut welcomed, connected) = (false, channel.clone());
         let begun = || {
             welcomed = true;
             info!(control = %address, failed_tries = outage.over(), "control node followed");
             self.meters.connected.set(1.0);
+            self.followed.send_replace(Some(connected));
             self.status.send_modify(|status| status.control = Some(address.to_owned()));
         };
-        let Self { settings, work, meters, .. } = self;
-        let ended = session::follow(channel, settings, incarnation, work, self.holds.clone(), meters, begun).await;
+        let Self { settings, work, meters, dialer, .. } = self;
+        let own = Own { settings, incarnation, revoked: dialer.revoked() };
+        let ended = session::follow(channel, own, work, self.holds.clone(), meters, begun).await;
         self.meters.connected.set(0.0);
+        self.followed.send_replace(None);
         self.status.send_modify(|status| status.control = None);
         (ended, welcomed)
     }

@@ -7,6 +7,7 @@
 //! Absent: leases, reporting usage back, joining (`sluice-identity`).
 
 mod cell;
+mod certificate;
 mod compiler;
 mod disk;
 mod fail_point;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sluice_identity::{Channel, status_text};
+use sluice_identity::{Channel, Revoked, says_removed, status_text};
 use sluice_model::{LEVEL, Revision, StateDigest, limits};
 use sluice_proto::sync::{
     Applied, Beat, Delta, FromControl, FromData, Hello, Resync, Welcome, from_control, from_data,
@@ -40,6 +40,9 @@ const OUTGOING_MAX: usize = 64;
 /// Outcomes that wait to be told; one change is in flight at a time.
 const OUTCOMES_MAX: usize = 16;
 
+/// Removed control nodes that are remembered.
+const REVOKED_MAX: usize = 1_000;
+
 /// Why a stream has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -47,15 +50,27 @@ pub(crate) enum Ended {
     Behind,
     /// The control node has heard no leader, and this node has something to serve.
     Detached,
+    /// This node was removed from its cluster.
+    Removed,
     /// The connection, the control node, or what it said, is no good.
     Lost(String),
     /// This node stops.
     Stopped,
 }
 
+/// This node, as its streams say it.
+#[derive(Clone, Copy)]
+pub(crate) struct Own<'a> {
+    pub(crate) settings: &'a FollowSettings,
+    /// Random per process.
+    pub(crate) incarnation: &'a str,
+    /// Nodes that are not connected to.
+    pub(crate) revoked: &'a Revoked,
+}
+
 /// One stream.
 pub(crate) struct Session<'a> {
-    settings: &'a FollowSettings,
+    own: Own<'a>,
     work: &'a mpsc::Sender<Work>,
     held: watch::Receiver<Held>,
     meters: &'a Meters,
@@ -78,8 +93,7 @@ enum Resyncing {
 /// Cancellation: dropping the future ends the stream; a change that was being compiled is still served.
 pub(crate) async fn follow(
     channel: Channel,
-    settings: &FollowSettings,
-    incarnation: &str,
+    own: Own<'_>,
     work: &mpsc::Sender<Work>,
     held: watch::Receiver<Held>,
     meters: &Meters,
@@ -92,13 +106,13 @@ pub(crate) async fn follow(
     let Ok(holds) = holds.await else { return Ended::Stopped };
     let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
     let (outcomes, mut told) = mpsc::channel(OUTCOMES_MAX);
-    let mut session = Session { settings, work, held, meters, outgoing, outcomes, delta: None, resync: Resyncing::No };
+    let mut session = Session { own, work, held, meters, outgoing, outcomes, delta: None, resync: Resyncing::No };
     let run = async {
-        session.say(from_data::Kind::Hello(hello(settings, incarnation, &holds)))?;
+        session.say(from_data::Kind::Hello(hello(own, &holds)))?;
         let mut client = SyncClient::new(channel).max_decoding_message_size(limits::STREAM_MESSAGE_BYTES_MAX);
         let answer = timeout(WELCOME_MAX, client.follow(ReceiverStream::new(queue))).await;
         let stream = answer.map_err(|_| lost("no answer to the hello"))?;
-        let mut stream = stream.map_err(|status| Ended::Lost(status_text(&status)))?.into_inner();
+        let mut stream = stream.map_err(|status| refused(&status))?.into_inner();
         session.begin(&mut stream, &holds).await?;
         welcomed();
         session.run(&mut stream, &mut told).await
@@ -128,7 +142,7 @@ impl Session<'_> {
     }
 
     async fn welcome(&mut self, welcome: Welcome) -> Result<(), Ended> {
-        let expected = &self.settings.cluster_id;
+        let expected = &self.own.settings.cluster_id;
         if welcome.cluster_id != *expected {
             return Err(Ended::Lost(format!("expected cluster {expected}, found {}", welcome.cluster_id)));
         }
@@ -137,6 +151,7 @@ impl Session<'_> {
         }
         let lookup_key = <[u8; 32]>::try_from(&*welcome.lookup_key);
         let lookup_key = lookup_key.map_err(|_| lost("the lookup key does not have 32 bytes"))?;
+        self.own.revoked.extend(welcome.revoked_control_nodes, REVOKED_MAX);
         self.hand(Work::Welcome { lookup_key, control_addresses: welcome.control_addresses }).await
     }
 
@@ -280,15 +295,19 @@ fn received(message: Result<Option<FromControl>, tonic::Status>) -> Result<from_
         Ok(Some(FromControl { kind: Some(kind) })) => Ok(kind),
         Ok(Some(_)) => Err(lost("a message of a kind that this release does not know")),
         Ok(None) => Err(lost("the control node has ended the stream")),
-        Err(status) => Err(Ended::Lost(status_text(&status))),
+        Err(status) => Err(refused(&status)),
     }
+}
+
+fn refused(status: &tonic::Status) -> Ended {
+    if says_removed(status) { Ended::Removed } else { Ended::Lost(status_text(status)) }
 }
 
 fn lost(reason: &str) -> Ended {
     Ended::Lost(reason.to_owned())
 }
 
-fn hello(settings: &FollowSettings, incarnation: &str, holds: &Held) -> Hello {
+fn hello(Own { settings, incarnation, .. }: Own<'_>, holds: &Held) -> Hello {
     Hello {
         cluster_id: settings.cluster_id.clone(),
         revision: holds.revision.as_ref().map(Into::into),

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_follow::{FollowFailure, FollowSettings, Follower, SnapshotCell};
-use sluice_identity::{Dialer, Identity, IdentityFailure, Join, JoinToken, NodeRole, Plaintext, join, read_secret};
+use sluice_identity::{
+    Dialer, Identity, IdentityFailure, Join, JoinToken, NodeRole, Plaintext, Renewal, join, keep_removal, read_secret,
+};
 use sluice_pipeline::{Served, SnapshotSource};
 use sluice_proto::raft::Node;
 use sluice_telemetry::Metrics;
@@ -61,6 +63,7 @@ pub enum ConfigurationFailure {
 pub(crate) struct Configuration {
     source: Source,
     follower: Option<Follower>,
+    folder: PathBuf,
     /// Let go of behind the last write.
     _lock: Option<FolderLock>,
 }
@@ -92,7 +95,7 @@ impl SnapshotSource for Followed {
 impl Configuration {
     /// What someone else holds.
     pub(crate) fn fixed(source: Arc<dyn SnapshotSource>) -> Self {
-        Self { source: Source(source), follower: None, _lock: None }
+        Self { source: Source(source), follower: None, folder: PathBuf::new(), _lock: None }
     }
 
     /// What the cluster says; joins it first where the node has no identity yet.
@@ -113,6 +116,7 @@ impl Configuration {
             None => become_node(settings, &address).await?,
         };
         let dialer = Dialer::of_node(&identity, plaintext(settings))?;
+        let renewal = Renewal::of(&identity, &NodeRole::Data.identity_folder(&settings.data_dir));
         let follow = FollowSettings {
             data_dir: settings.data_dir.clone(),
             control: control_addresses(settings),
@@ -123,13 +127,30 @@ impl Configuration {
             fail_compile: settings.fail_compile.clone(),
         };
         info!(node_id = %follow.node_id, cluster_id = %follow.cluster_id, "configuration is followed");
-        let follower = Follower::start(follow, dialer, metrics)?;
-        Ok(Self { source: Source(Arc::new(Followed(follower.cell()))), follower: Some(follower), _lock: Some(lock) })
+        let follower = Follower::start(follow, dialer, renewal, metrics)?;
+        let source = Source(Arc::new(Followed(follower.cell())));
+        Ok(Self { source, follower: Some(follower), folder: settings.data_dir.clone(), _lock: Some(lock) })
     }
 
     /// What traffic cores read.
     pub(crate) fn source(&self) -> Arc<dyn SnapshotSource> {
         Arc::clone(&self.source.0)
+    }
+
+    /// Waits until the cluster has removed this node, notes that in its folder, and says so; for ever where no one is followed.
+    pub(crate) fn removed(&self) -> impl Future<Output = ConfigurationFailure> + use<> {
+        let following = self.follower.as_ref().map(Follower::status);
+        let folder = self.folder.clone();
+        async move {
+            let Some(mut following) = following else { return std::future::pending().await };
+            if following.wait_for(|status| status.removed).await.is_err() {
+                return std::future::pending().await;
+            }
+            if let Err(failure) = keep_removal(&folder, NodeRole::Data) {
+                warn!(%failure, "the removal is not noted: the next start will be refused by the control nodes");
+            }
+            IdentityFailure::Removed { folder }.into()
+        }
     }
 
     /// Stops following; what is served stays.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use sluice_data::{DataNode, Settings};
+use sluice_data::{DataNode, Settings, StartFailure};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
@@ -23,7 +23,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {}", sluice_settings::whole(failure.as_ref()));
-            ExitCode::FAILURE
+            let status = failure.downcast_ref::<StartFailure>().map_or(1, StartFailure::exit_status);
+            ExitCode::from(status)
         }
     }
 }
@@ -50,16 +51,22 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
+    let removed = node.removed();
+    let mut ended = Ok(());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        failure = removed => {
+            error!("this node was removed from its cluster: it finishes its requests, stops, and does not start again");
+            ended = Err(failure.into());
+        }
         () = node.failed() => {
             error!("a traffic core ended by itself, which is a defect");
             anyhow::bail!("a traffic core ended by itself; see the log before this line");
         }
     }
     tokio::select! {
-        () = node.shutdown() => Ok(()),
+        () = node.shutdown() => ended,
         _ = terminate.recv() => anyhow::bail!("stopped before requests in flight were finished, by a second signal"),
         _ = interrupt.recv() => anyhow::bail!("stopped before requests in flight were finished, by a second signal"),
     }

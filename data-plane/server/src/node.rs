@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sluice_identity::{IdentityFailure, REMOVED_STATUS};
 use sluice_integrate::{SystemRoots, TlsFailure, UpstreamSettings, UpstreamTls};
 use sluice_pipeline::limits::Buckets;
 use sluice_pipeline::tally::CoreTally;
@@ -53,6 +54,16 @@ pub enum StartFailure {
     /// The system gives no thread or no event queue.
     #[error("cannot start a traffic core: {0}")]
     Core(#[source] io::Error),
+}
+
+impl StartFailure {
+    /// The exit status of the process: one of its own for a node that was removed, which is not to be started again.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Configuration(ConfigurationFailure::Identity(IdentityFailure::Removed { .. })) => REMOVED_STATUS,
+            _ => 1,
+        }
+    }
 }
 
 /// A data node that runs.
@@ -145,6 +156,12 @@ impl DataNode {
     pub async fn failed(&mut self) {
         let ended = self.cores.iter_mut().map(|core| &mut core.ended);
         let _ = futures_util::future::select_all(ended).await;
+    }
+
+    /// Waits until the cluster has removed this node: it is to stop then, and does not start again from its folder.
+    pub fn removed(&self) -> impl Future<Output = StartFailure> + use<> {
+        let removed = self.configuration.removed();
+        async move { removed.await.into() }
     }
 
     /// Stops it as the module promises.

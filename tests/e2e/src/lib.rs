@@ -4,6 +4,7 @@
 //! Absent: access to the insides of a node; a test knows what the command line, HTTP and gRPC show.
 
 pub mod backend;
+pub mod certified;
 pub mod cli;
 pub mod cluster;
 pub mod dev;

@@ -196,7 +196,7 @@ impl Lab {
         command.args(["-H", "content-type: application/grpc", "-H", "te: trailers"]);
         command.arg("--cacert").arg(self.node_dir(0).join("identity/ca.pem"));
         if let Some(identity) = identity {
-            command.arg("--cert").arg(identity.join("node.pem")).arg("--key").arg(identity.join("node.key"));
+            command.arg("--cert").arg(identity.join("node.pem")).arg("--key").arg(identity.join("node.pem"));
         }
         command.arg("--data-binary").arg(format!("@{}", body.display()));
         let output = command.arg(format!("{}/sluice.{method}", self.control_url(0))).output().unwrap();

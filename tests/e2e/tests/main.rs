@@ -4,6 +4,7 @@
 
 mod agreement;
 mod catch_up;
+mod certificates;
 mod clients;
 mod cluster;
 mod deadlines;
@@ -31,5 +32,7 @@ mod ports;
 mod power;
 mod recovery;
 mod reflection;
+mod rotation;
+mod secrets;
 mod stages;
 mod traffic;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use sluice_proto::admin::{
-    CreateTokenReply, ListTokensReply, ListTokensRequest, RevokeTokenReply, RevokeTokenRequest, StatusReply,
-    StatusRequest,
+    CreateTokenReply, ListTokensReply, ListTokensRequest, RenewReply, RenewRequest, RevokeTokenReply,
+    RevokeTokenRequest, RotateKeyReply, RotateKeyRequest, StatusReply, StatusRequest,
 };
 use sluice_rpc::admin::cluster_server::{Cluster, ClusterServer};
 use tonic::Response;
@@ -63,6 +63,14 @@ impl Cluster for Scripted {
     }
 
     async fn revoke_token(&self, _: Request<RevokeTokenRequest>) -> Result<Response<RevokeTokenReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn rotate_key(&self, _: Request<RotateKeyRequest>) -> Result<Response<RotateKeyReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
         Ok(Response::new(Default::default()))
     }
 

@@ -4,7 +4,7 @@
 //! again, at any later time, with a new certificate for the same key. Absent: promotion of a control node, which Raft does when it has caught up.
 
 use bytes::Bytes;
-use sluice_identity::{Authority, NodeNames, NodeRole, admit, token_hash};
+use sluice_identity::{NodeRole, SignedCertificate, admit, token_hash};
 use sluice_proto::{
     admin::{JoinReply, JoinRequest},
     raft::{ClusterRow, Command, Node, Stamp, UseJoinToken, command},
@@ -14,6 +14,7 @@ use tracing::info;
 use crate::{
     admin::Admin,
     call::Call,
+    cluster::renew::{note, sign},
     commit::barrier,
     propose::{here, now_ms},
     refused::{Reason, Refused},
@@ -45,7 +46,7 @@ pub(super) async fn join<R: Replica>(
     let cluster = admin.replica.view().cluster().unwrap_or_default();
     for _ in 0..RAFT_ID_TRIES {
         let mut node = new_node(admin, &wanted, role, &request.id);
-        let certificate = certificate(admin, &cluster, &message, role, &mut node)?;
+        let certificate = certificate(admin, &cluster, &message, &mut node)?;
         let time_ms = {
             let view = admin.replica.view();
             if let Some(known) = known(&view.nodes(), &node.id) {
@@ -83,20 +84,23 @@ fn known(nodes: &[Node], id: &str) -> Option<Node> {
     nodes.iter().find(|known| known.id == id).cloned()
 }
 
-/// Answers a node that was admitted and asks again, however much later: nothing is proposed. `asked` is who asks.
+/// Answers a node that was admitted and asks again, however much later: nothing is proposed but its new certificate. `asked` is who asks.
 async fn again<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
     cluster: ClusterRow,
     known: Node,
     asked: &Node,
-    certificate_pem: String,
+    certificate: Option<SignedCertificate>,
 ) -> Result<JoinReply, Refused> {
     if known.joined_by.is_empty() || known.joined_by != asked.joined_by || known.role != asked.role {
         let message = "expected the token and the key with which this request was sent before, found others";
         return Err(Refused::new(Reason::RequestReused, message));
     }
-    welcome(admin, call, cluster, known, certificate_pem).await
+    if let Some(certificate) = &certificate {
+        note(admin, call, &known.id, certificate).await?;
+    }
+    welcome(admin, call, cluster, known, certificate).await
 }
 
 /// The node as it is admitted: the one that an earlier execution made, or a new one.
@@ -117,32 +121,22 @@ fn new_node<R: Replica>(admin: &Admin<R>, wanted: &Node, role: NodeRole, request
     Node { id, raft_id, joined_ms: now_ms(view.stamp()), ..wanted.clone() }
 }
 
-/// Signs the node's request, and notes the serial and by what it joins; no certificate in a cluster without them.
+/// Signs the node's request, and notes the certificate and by what it joins; none in a cluster without certificates.
 fn certificate<R: Replica>(
     admin: &Admin<R>,
     cluster: &ClusterRow,
     message: &JoinRequest,
-    role: NodeRole,
     node: &mut Node,
-) -> Result<String, Refused> {
+) -> Result<Option<SignedCertificate>, Refused> {
     if cluster.plaintext {
         node.joined_by = joined_by(&message.token_secret, &[]);
-        return Ok(String::new());
+        return Ok(None);
     }
-    let failed = |failure: sluice_identity::IdentityFailure| Refused::invalid("csrPem", failure.to_string(), "");
-    let sealer = admin.tools.secrets.sealer();
-    let authority = Authority::unseal(sealer, &cluster.ca_certificate_pem, &cluster.sealed_ca_key)
-        .map_err(|failure| Refused::new(Reason::Unavailable, failure.to_string()))?;
-    let hosts: Vec<&str> = [&node.peer_address, &node.public_address]
-        .into_iter()
-        .map(|address| host_of(address))
-        .filter(|host| !host.is_empty())
-        .collect();
-    let names = NodeNames { role, node_id: &node.id, hosts: &hosts };
-    let signed = authority.sign(&message.csr_pem, &names).map_err(failed)?;
-    node.certificate_serial = signed.serial;
+    let signed = sign(admin, cluster, &message.csr_pem, node)?;
+    node.certificate_serial.clone_from(&signed.serial);
+    node.certificate_expires_ms = signed.expires_ms;
     node.joined_by = joined_by(&message.token_secret, &signed.key_hash);
-    Ok(signed.pem)
+    Ok(Some(signed))
 }
 
 /// What only the node that joins can show again: a control node's answer holds the cluster key.
@@ -152,23 +146,18 @@ fn joined_by(token_secret: &str, key_hash: &[u8]) -> Bytes {
     Bytes::copy_from_slice(hasher.finalize().as_bytes())
 }
 
-fn host_of(address: &str) -> &str {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']')
-}
-
 /// What the admitted node needs; a control node is added to Raft's group.
 async fn welcome<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
     cluster: ClusterRow,
     node: Node,
-    certificate_pem: String,
+    certificate: Option<SignedCertificate>,
 ) -> Result<JoinReply, Refused> {
     let is_control = node.role == NodeRole::Control.as_str();
-    let cluster_key = match (&admin.about.cluster_key, is_control) {
-        (Some(key), true) => key.to_text().expose().clone(),
-        _ => String::new(),
+    let cluster_key = match is_control {
+        true => admin.tools.secrets.keys().to_text().expose().clone(),
+        false => String::new(),
     };
     if is_control {
         admin.replica.add_learner(node.raft_id, &node.peer_address, call.deadline).await?;
@@ -181,7 +170,7 @@ async fn welcome<R: Replica>(
         cluster_id: cluster.cluster_id,
         node_id: node.id,
         raft_id: node.raft_id,
-        certificate_pem,
+        certificate_pem: certificate.map(|certificate| certificate.pem).unwrap_or_default(),
         ca_certificate_pem: cluster.ca_certificate_pem,
         cluster_key,
         control_addresses: control_addresses.collect(),

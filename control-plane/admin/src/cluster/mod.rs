@@ -1,17 +1,20 @@
-//! The service `Cluster`: its members, join tokens, and nodes that join.
+//! The service `Cluster`: its members, join tokens, nodes that join, their certificates, and the cluster key.
 
 mod join;
+mod renew;
 mod status;
 mod token;
 
 use sluice_proto::admin::{
-    CreateTokenReply, CreateTokenRequest, JoinReply, JoinRequest, ListTokensReply, ListTokensRequest, RevokeTokenReply,
-    RevokeTokenRequest, StatusReply, StatusRequest,
+    CreateTokenReply, CreateTokenRequest, JoinReply, JoinRequest, ListTokensReply, ListTokensRequest, RenewReply,
+    RenewRequest, RevokeTokenReply, RevokeTokenRequest, RotateKeyReply, RotateKeyRequest, StatusReply, StatusRequest,
 };
 use sluice_rpc::admin::cluster_server;
 use tonic::{Request, Response, Status};
 
-use crate::{admin::Admin, call::Call, replica::Replica};
+#[cfg(test)]
+pub(crate) use self::token::create as create_token;
+use crate::{admin::Admin, call::Call, replica::Replica, rotation};
 
 #[tonic::async_trait]
 impl<R: Replica> cluster_server::Cluster for Admin<R> {
@@ -33,6 +36,16 @@ impl<R: Replica> cluster_server::Cluster for Admin<R> {
     async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Result<Response<RevokeTokenReply>, Status> {
         let call = Call::of(&request);
         Ok(Response::new(token::revoke(self, &call, request.into_inner()).await?))
+    }
+
+    async fn rotate_key(&self, request: Request<RotateKeyRequest>) -> Result<Response<RotateKeyReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(rotation::begin(self, &call, request.into_inner()).await?))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(renew::renew(self, &call, request.into_inner()).await?))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {

@@ -20,6 +20,7 @@ pub(super) async fn status<R: Replica>(
 ) -> Result<Response<StatusReply>, Refused> {
     let view = fresh_view(&admin.replica, call, asked.stale).await?;
     let cluster = view.cluster().unwrap_or_default();
+    let sealing_key = view.sealing_key();
     let standing = admin.replica.standing();
     let nodes = admin.sessions.nodes();
     let number = view.number();
@@ -40,6 +41,9 @@ pub(super) async fn status<R: Replica>(
         data_nodes_current: u32::try_from(current).unwrap_or(u32::MAX),
         answered_by: admin.about.node_id.clone(),
         state,
+        sealing_key_id: sealing_key,
+        sealed_with_old_key: admin.rotation.left(),
+        old_key_id: cluster.old_key_id,
     };
     Ok(admin.answer(asked.stale, number, reply))
 }

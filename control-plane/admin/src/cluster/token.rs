@@ -1,6 +1,6 @@
 //! Join tokens. The secret is shown once; the cluster keeps its hash.
 
-use sluice_identity::{JoinToken, NodeRole};
+use sluice_identity::{ClusterKey, JoinToken, NodeRole};
 use sluice_proto::{
     admin::{
         CreateTokenReply, CreateTokenRequest, ListTokensReply, ListTokensRequest, RevokeTokenReply, RevokeTokenRequest,
@@ -26,7 +26,7 @@ const TTL_DEFAULT: u64 = 3_600;
 const TTL_MAX: u64 = 7 * 24 * 3_600;
 
 /// Makes a token. Asked again with the same request id it is the same token: its secret follows from the request.
-pub(super) async fn create<R: Replica>(
+pub(crate) async fn create<R: Replica>(
     admin: &Admin<R>,
     call: &Call,
     message: CreateTokenRequest,
@@ -44,9 +44,13 @@ pub(super) async fn create<R: Replica>(
         (view.cluster().unwrap_or_default(), view.stamp())
     };
     let ca_pem = (!cluster.plaintext).then_some(cluster.ca_certificate_pem.as_str());
-    let key = admin.about.cluster_key.as_ref();
-    let key = key.ok_or_else(|| Refused::new(Reason::Unavailable, "this node has no cluster key; ask another"))?;
-    let made = JoinToken::of_request(key, (&call.actor, &request.id), &cluster.cluster_id, role, ca_pem);
+    let of_key =
+        |key: &ClusterKey, id: &[u8]| JoinToken::of_request(key, (&call.actor, id), &cluster.cluster_id, role, ca_pem);
+    let keys = admin.tools.secrets.keys();
+    let key = keys.get(&admin.replica.view().sealing_key());
+    let key =
+        key.ok_or_else(|| Refused::new(Reason::Unavailable, "this node has yet to get the cluster key; ask again"))?;
+    let (made, request_id) = (of_key(&key, &request.id), request.id.clone());
     let created_ms = now_ms(previous);
     let token = raft::JoinToken {
         id: made.id.clone(),
@@ -59,9 +63,13 @@ pub(super) async fn create<R: Replica>(
     let stamp = Stamp { actor: call.actor.clone(), time_ms: created_ms, request: Some(request) };
     let command = PutJoinToken { stamp: Some(stamp), token: Some(token) };
     here(&admin.replica, Command { kind: Some(command::Kind::PutJoinToken(command)) }, call.deadline).await?;
-    // A replay is told when the token that was made first expires.
-    let kept = admin.replica.view().join_tokens().into_iter().find(|kept| kept.id == made.id);
-    let kept = kept.ok_or_else(|| {
+    // A replay is told when the token that was made first expires; it was made of the key that sealed then.
+    let tokens = admin.replica.view().join_tokens();
+    let kept = keys.all().into_iter().find_map(|key| {
+        let made = of_key(&key, &request_id);
+        Some((tokens.iter().find(|kept| kept.id == made.id)?.clone(), made))
+    });
+    let (kept, made) = kept.ok_or_else(|| {
         let message = "the token that this request made was used or revoked; make another, with a new request id";
         Refused::new(Reason::Expired, message)
     })?;

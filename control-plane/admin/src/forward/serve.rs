@@ -7,9 +7,10 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use sluice_identity::{Peer, Role};
+use sluice_identity::{Keyring, Peer, Role};
 use sluice_proto::raft::{
-    ForwardReply, ForwardRequest, ProposeReply, ProposeRequest, SessionReport, SessionReportReply,
+    ForwardReply, ForwardRequest, GetKeysReply, GetKeysRequest, KeepKeyReply, KeepKeyRequest, ProposeReply,
+    ProposeRequest, SessionReport, SessionReportReply,
 };
 use sluice_raft::ProposeFailure;
 use sluice_rpc::raft::peer_server::{self, PeerServer};
@@ -18,12 +19,14 @@ use tonic::{Code, Response, Status, service::Routes};
 use tower::ServiceExt as _;
 
 use crate::{
+    admin::Admin,
     call::{CarriedRequestId, leave_by},
     fleet::Sessions,
     forward::frame,
     propose::stamped,
     refused::NOT_LEADER,
     replica::{Leader, PEER_MESSAGE_BYTES_MAX, Replica},
+    rotation,
 };
 
 /// The peer service: carried calls, carried commands, and reports of sessions.
@@ -31,21 +34,30 @@ pub struct PeerCalls<R = sluice_raft::Raft> {
     routes: Routes,
     replica: R,
     sessions: Arc<dyn Sessions>,
+    keys: Keyring,
     /// Where carried calls run: the peer port is served on Raft's own threads, which must not wait for them.
     runtime: tokio::runtime::Handle,
 }
 
 #[expect(private_bounds, reason = "outside this crate it is served over Raft; tests have other replicas")]
 impl<R: Replica> PeerCalls<R> {
-    /// Serves carried calls with `routes`, on the current runtime, and reports of sessions with `sessions`.
-    pub(crate) fn server(routes: Routes, replica: R, sessions: Arc<dyn Sessions>) -> PeerServer<Self> {
-        PeerServer::new(Self::over(routes, replica, sessions))
+    /// Serves carried calls with `routes`, on the current runtime, and all else with what `admin` has.
+    pub(crate) fn server(routes: Routes, admin: Admin<R>) -> PeerServer<Self> {
+        PeerServer::new(Self::over(routes, admin.replica, admin.sessions, admin.tools.secrets.keys().clone()))
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
     }
 
-    pub(crate) fn over(routes: Routes, replica: R, sessions: Arc<dyn Sessions>) -> Self {
-        Self { routes, replica, sessions, runtime: tokio::runtime::Handle::current() }
+    pub(crate) fn over(routes: Routes, replica: R, sessions: Arc<dyn Sessions>, keys: Keyring) -> Self {
+        Self { routes, replica, sessions, keys, runtime: tokio::runtime::Handle::current() }
+    }
+
+    fn of_this_cluster(&self, cluster_id: &str) -> Result<(), Status> {
+        let ours = self.replica.view().cluster().unwrap_or_default().cluster_id;
+        if ours.is_empty() || ours == cluster_id {
+            return Ok(());
+        }
+        Err(Status::failed_precondition(format!("this node is of cluster {ours}, the caller of cluster {cluster_id}")))
     }
 
     /// The other node that leads, if this one does not.
@@ -104,6 +116,21 @@ impl<R: Replica> peer_server::Peer for PeerCalls<R> {
     ) -> Result<Response<SessionReportReply>, Status> {
         Ok(Response::new(self.sessions.take_report(request.into_inner())))
     }
+
+    async fn keep_key(&self, request: tonic::Request<KeepKeyRequest>) -> Result<Response<KeepKeyReply>, Status> {
+        let KeepKeyRequest { cluster_id, key } = request.into_inner();
+        self.of_this_cluster(&cluster_id)?;
+        let kept = rotation::keep(&self.keys, vec![key]).await;
+        kept.map_err(|failure| Status::failed_precondition(failure.to_string()))?;
+        Ok(Response::new(KeepKeyReply {}))
+    }
+
+    async fn get_keys(&self, request: tonic::Request<GetKeysRequest>) -> Result<Response<GetKeysReply>, Status> {
+        let GetKeysRequest { cluster_id, ids } = request.into_inner();
+        self.of_this_cluster(&cluster_id)?;
+        let keys = ids.iter().filter_map(|id| self.keys.get(id)).map(|key| key.to_text().expose().clone());
+        Ok(Response::new(GetKeysReply { keys: keys.collect() }))
+    }
 }
 
 /// Runs a call on the services of this node; none when it turned out that another node leads.
@@ -136,7 +163,7 @@ fn request_of(carried: ForwardRequest) -> Result<Request<tonic::body::Body>, Sta
     // gRPC allows eight digits: 27 hours in milliseconds.
     let timeout = format!("{}m", carried.timeout_ms.min(99_999_999));
     headers.insert("grpc-timeout", HeaderValue::from_str(&timeout).expect("digits and a letter are a header value"));
-    let peer = Peer { role, node_id: None, cluster: None, actor: carried.actor };
+    let peer = Peer::carried(role, carried.actor);
     request.extensions_mut().insert(peer);
     if !carried.request_id.is_empty() {
         request.extensions_mut().insert(CarriedRequestId(carried.request_id.to_vec()));

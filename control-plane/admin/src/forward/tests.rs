@@ -111,7 +111,12 @@ impl Replica for Follower {
 
 fn cluster(refusals: usize) -> (crate::admin::Admin<MemoryReplica>, Follower) {
     let admin = founded();
-    let calls = PeerCalls::over(routes(&admin), admin.replica.clone(), Arc::new(NoSessions));
+    let calls = PeerCalls::over(
+        routes(&admin),
+        admin.replica.clone(),
+        Arc::new(NoSessions),
+        admin.tools.secrets.keys().clone(),
+    );
     let follower = Follower {
         leader: Arc::new(calls),
         state: admin.replica.clone(),
@@ -126,7 +131,11 @@ async fn change(follower: &Follower, timeout: &str, message: &ChangeRequest) -> 
     let admin = crate::services::admin(
         follower.clone(),
         Arc::new(NoSessions),
-        crate::AdminSettings { node_id: "n2".into(), cluster_key: sluice_identity::ClusterKey::generate().unwrap() },
+        crate::AdminSettings {
+            node_id: "n2".into(),
+            keys: sluice_identity::Keyring::of(vec![sluice_identity::ClusterKey::generate().unwrap()]),
+            certificate_lifetime: Duration::from_secs(3600),
+        },
     );
     let mut service = Forward::over(routes(&admin), follower.clone());
     let mut request = Request::post("/sluice.admin.v1.Config/Change")

@@ -1,5 +1,6 @@
 //! API keys. The value is sealed and hashed here; only the answer to the caller holds it.
 
+use sluice_identity::sealing_key;
 use sluice_proto::{
     model::ApiKey,
     raft::{KeyFields, PutRow},
@@ -60,7 +61,7 @@ impl<T: Tables> Planner<'_, T> {
             Refused::new(Reason::Unavailable, "this node holds no cluster yet; try again when it has caught up")
         })?;
         let hash = self.tools.secrets.hash(&cluster.sealed_lookup_key, value)?;
-        key.sealed_value = Some(self.tools.secrets.seal(&key.id, value)?);
+        key.sealed_value = Some(self.tools.secrets.seal(&self.view.sealing_key(), &key.id, value)?);
         key.value_hash = Some(hex(&hash.0));
         Ok(())
     }
@@ -84,6 +85,7 @@ pub(crate) fn key_row<T: Tables>(
         hash: hash.clone().into(),
         enabled: key.enabled.unwrap_or(true),
         usage_identifier: key.customer_id.clone().unwrap_or_default(),
+        sealed_with: sealing_key(key.sealed_value.as_deref().unwrap_or_default()).to_owned(),
     };
     Ok(PutRow { unique: hash.into(), expected_version, key_fields: Some(fields), ..row_of_document(view, key)? })
 }

@@ -192,8 +192,12 @@ impl Node {
         let how = match &mut self.running {
             Running::Control(node) => node.failed().await.to_string(),
             Running::Data(node) => {
-                node.failed().await;
-                "a traffic core ended by itself".to_owned()
+                let removed = node.removed();
+                // Cancel-safe: both only wait.
+                tokio::select! {
+                    () = node.failed() => "a traffic core ended by itself".to_owned(),
+                    failure = removed => failure.to_string(),
+                }
             }
             Running::Process(process) => process.ended().await,
         };

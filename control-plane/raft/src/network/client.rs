@@ -62,6 +62,9 @@ impl PeerClient {
     }
 
     fn failure(&self, action: RPCTypes, limit: Duration, status: &Status) -> RPCError<TypeConfig> {
+        if sluice_identity::says_removed(status) {
+            self.network.told_removed.send_replace(true);
+        }
         match status.code() {
             Code::DeadlineExceeded | Code::Cancelled => self.timeout(action, limit),
             // Not there, not the node that is meant, or not one that serves Raft: asking again at once does not help.

@@ -19,6 +19,7 @@ use std::{
 use openraft::{BasicNode, RaftNetworkFactory};
 use sluice_identity::{Channel, Dialer, IdentityFailure, NodeRole, Purpose};
 use sluice_rpc::raft::raft_client::RaftClient;
+use tokio::sync::watch;
 
 use self::acknowledged::Acknowledged;
 pub(crate) use self::{
@@ -64,6 +65,8 @@ pub(crate) struct Network {
     dialer: Dialer,
     runtime: tokio::runtime::Handle,
     channels: Mutex<HashMap<(String, Lane), Channel>>,
+    /// Whether another control node has said that this one was removed from the cluster.
+    pub(crate) told_removed: watch::Sender<bool>,
     /// Of all members, by number, as the log has them.
     addresses: Mutex<BTreeMap<u64, String>>,
 }
@@ -80,8 +83,18 @@ impl Network {
     ) -> Self {
         let channels = Mutex::default();
         let addresses = Mutex::default();
-        let acknowledged = Acknowledged::default();
-        Self { raft_id, cluster_id, append_patience, records, acknowledged, dialer, runtime, channels, addresses }
+        Self {
+            raft_id,
+            cluster_id,
+            append_patience,
+            records,
+            acknowledged: Acknowledged::default(),
+            dialer,
+            runtime,
+            channels,
+            told_removed: watch::Sender::new(false),
+            addresses,
+        }
     }
 
     /// Takes the addresses of all members; connections to others end.

@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use sluice_identity::{Channel, Dialer, Identity, NodeRole, Plaintext, Purpose, ServerTrust, read_secret};
 use sluice_proto::{
     admin::CreateTokenRequest,
+    raft::{Command, DeleteNode, Stamp, command},
     sync::{FromData, Hello, from_control, from_data},
 };
 use sluice_rpc::{admin::cluster_client::ClusterClient, sync::sync_client::SyncClient};
@@ -119,6 +120,49 @@ async fn a_node_joins_a_certified_cluster_with_a_token_that_serves_once() {
     assert!(refused.contains("join token"), "{refused}");
     second.shutdown().await;
     first.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_node_that_was_removed_is_refused_ends_and_does_not_start_again() {
+    for plaintext in [false, true] {
+        let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let first = start(Settings { plaintext, ..founding(folders[0].path()) }).await;
+        let file = folders[0].path().join("token");
+        let mut nodes = Vec::new();
+        for folder in &folders[1..] {
+            if !plaintext {
+                let request = CreateTokenRequest { role: "control".into(), ..CreateTokenRequest::default() };
+                let mut admin = ClusterClient::new(operator(folders[0].path(), &first));
+                std::fs::write(&file, admin.create_token(request).await.unwrap().into_inner().token).unwrap();
+            }
+            nodes.push(
+                start(Settings {
+                    join: vec![first.admin_url()],
+                    join_token_file: (!plaintext).then(|| file.clone()),
+                    join_patience: DEADLINE,
+                    ..settings(folder.path())
+                })
+                .await,
+            );
+        }
+        let (mut third, second) = (nodes.remove(1), nodes.remove(0));
+        voters(&[&first, &second, &third], 3).await;
+        let node_id = third.identity().node_id.clone();
+        // By its own state or by the others' words, whichever comes first.
+        let delete = DeleteNode { stamp: None, node_id, revoked_until_ms: u64::MAX };
+        let stamp = Stamp { actor: "local".into(), ..Stamp::default() };
+        let delete = command::Kind::DeleteNode(DeleteNode { stamp: Some(stamp), ..delete });
+        let command = Command { kind: Some(delete) };
+        let leader = [&first, &second].into_iter().find(|node| node.raft().leadership().borrow().this).unwrap();
+        leader.raft().propose(command, std::time::Instant::now() + DEADLINE).await.unwrap();
+        let ended = timeout(DEADLINE, third.failed()).await.unwrap();
+        assert_eq!(ended.exit_status(), sluice_identity::REMOVED_STATUS, "{ended}");
+        third.shutdown().await;
+        let refused = ControlNode::start(settings(folders[2].path())).await.unwrap_err().to_string();
+        assert!(refused.contains("was removed from its cluster"), "{refused}");
+        second.shutdown().await;
+        first.shutdown().await;
+    }
 }
 
 /// A channel of the operator whose token the founding left.

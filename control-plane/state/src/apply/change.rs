@@ -49,7 +49,13 @@ impl<T: Tables> Run<'_, '_, T> {
             Table::ApiKey => self.put_api_key(&id, put),
             Table::PlanKey => self.put_plan_key(&id, put),
             Table::Plan | Table::Domain | Table::Setting => self.put_plain(&id, put, &[]),
-            Table::Unspecified | Table::Part | Table::Content | Table::KeyView | Table::Node | Table::JoinToken => {
+            Table::Unspecified
+            | Table::Part
+            | Table::Content
+            | Table::KeyView
+            | Table::Node
+            | Table::JoinToken
+            | Table::RevokedNode => {
                 invalid(format!("expected a table that changes write, found {}", id.table.as_str_name()))
             }
         }
@@ -112,7 +118,13 @@ impl<T: Tables> Run<'_, '_, T> {
                 self.remove_row(&id, current);
                 Ok(())
             }
-            Table::Unspecified | Table::Part | Table::Content | Table::KeyView | Table::Node | Table::JoinToken => {
+            Table::Unspecified
+            | Table::Part
+            | Table::Content
+            | Table::KeyView
+            | Table::Node
+            | Table::JoinToken
+            | Table::RevokedNode => {
                 invalid(format!("expected a table that changes delete from, found {}", id.table.as_str_name()))
             }
         }

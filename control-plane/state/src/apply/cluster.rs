@@ -28,6 +28,7 @@ impl<T: Tables> Run<'_, '_, T> {
             sealed_lookup_key: found.sealed_lookup_key.clone(),
             bootstrap_token_hash: found.bootstrap_token_hash.clone(),
             founded_ms: self.stamp_ms,
+            ..ClusterRow::default()
         };
         self.draft.put(keys::CLUSTER.to_vec(), row.encode_to_vec());
         Ok(())

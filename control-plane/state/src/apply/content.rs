@@ -6,7 +6,9 @@
 use bytes::Bytes;
 use prost::Message;
 use sluice_model::{Digest, limits, part};
-use sluice_proto::raft::{JoinToken, Part, PartEntry, RefCount, StoredRow, Table, UploadContent, rejected::Code};
+use sluice_proto::raft::{
+    JoinToken, Part, PartEntry, RefCount, RevokedNode, StoredRow, Table, UploadContent, rejected::Code,
+};
 
 use super::{
     refusal::{Flow, invalid, not_found, refuse},
@@ -104,6 +106,7 @@ impl<T: Tables> Run<'_, '_, T> {
     pub(super) fn trim(&mut self) {
         self.forget_requests(limits::TRIM_ROWS_MAX);
         self.trim_join_tokens();
+        self.trim_revoked_nodes();
         let Some(oldest_kept) = self.stamp_ms.checked_sub(limits::UNREFERENCED_MS_MAX) else { return };
         let (from, to) = (keys::unreferenced_from(0), keys::unreferenced_from(oldest_kept));
         let aged: Vec<_> = self.draft.scan(&from, &to).take(limits::TRIM_ROWS_MAX).collect();
@@ -118,6 +121,19 @@ impl<T: Tables> Run<'_, '_, T> {
             self.draft.delete(key);
             self.draft.delete(keys::ref_count(&id));
             self.draft.delete(keys::row(&id));
+        }
+    }
+
+    /// A node whose last certificate has expired need not be known.
+    fn trim_revoked_nodes(&mut self) {
+        let (from, to) = keys::rows_below(Table::RevokedNode, &[]);
+        let revoked: Vec<_> = self.draft.scan(&from, &to).collect();
+        for (key, value) in revoked {
+            let stored: StoredRow = rows::decode(value.into());
+            let node: RevokedNode = rows::decode(stored.document.clone());
+            if let Some(id) = keys::row_of(&key).filter(|_| node.until_ms <= self.stamp_ms) {
+                self.remove_row(&id, stored);
+            }
         }
     }
 

@@ -21,6 +21,9 @@ impl<T: Tables> Run<'_, '_, T> {
         if hash != Some(HASH_BYTES) {
             return invalid(format!("expected a key with a hash of {HASH_BYTES} bytes"));
         }
+        if let Some(fields) = &put.key_fields {
+            self.expect_open_key(id, fields)?;
+        }
         let is_new = self.draft.get(&keys::row(id)).is_none();
         self.put_plain(id, put, &[])?;
         // What is new is in no plan yet: the index need not be asked.

@@ -15,6 +15,7 @@ mod node;
 mod refcount;
 mod refusal;
 mod request;
+mod rotation;
 mod run;
 mod settle;
 
@@ -24,8 +25,8 @@ use sluice_proto::raft::{Command, Done, Outcome, Rejected, Stamp, command::Kind,
 
 use crate::{draft::Draft, keys, rows, tables::Tables};
 
-pub(crate) use self::settle::GONE;
 use self::{refusal::Flow, request::Request, run::Run};
+pub(crate) use self::{rotation::sealing_key, settle::GONE};
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +143,9 @@ fn stamp_of(command: &Command) -> Flow<&Stamp> {
         Some(Kind::PutJoinToken(command)) => &command.stamp,
         Some(Kind::DeleteJoinToken(command)) => &command.stamp,
         Some(Kind::UseJoinToken(command)) => &command.stamp,
+        Some(Kind::RenewCertificate(command)) => &command.stamp,
+        Some(Kind::RotateKey(command)) => &command.stamp,
+        Some(Kind::Reseal(command)) => &command.stamp,
         None => return refusal::invalid("expected a command that this release knows, found another"),
     };
     let Some(stamp) = stamp else { return refusal::invalid("expected a stamp on the command, found none") };
@@ -167,7 +171,10 @@ fn execute<T: Tables>(run: &mut Run<'_, '_, T>, command: &Command) -> Flow {
             Ok(())
         }
         Some(Kind::PutNode(command)) => run.put_node(command.node.as_ref()),
-        Some(Kind::DeleteNode(command)) => run.delete_node(&command.node_id),
+        Some(Kind::DeleteNode(command)) => run.delete_node(command),
+        Some(Kind::RenewCertificate(command)) => run.renew_certificate(command),
+        Some(Kind::RotateKey(command)) => run.rotate_key(command),
+        Some(Kind::Reseal(command)) => run.reseal(command),
         Some(Kind::PutJoinToken(command)) => run.put_join_token(command.token.as_ref()),
         Some(Kind::DeleteJoinToken(command)) => run.delete_join_token(&command.id),
         Some(Kind::UseJoinToken(command)) => run.use_join_token(command),

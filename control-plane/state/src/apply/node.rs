@@ -1,16 +1,25 @@
 //! Nodes and the tokens that admit them.
 
 use prost::Message;
-use sluice_proto::raft::{JoinToken, Node, RowRef, StoredRow, Table, UseJoinToken, rejected::Code};
+use sluice_model::limits;
+use sluice_proto::raft::{
+    DeleteNode, JoinToken, Node, RenewCertificate, RevokedNode, RowRef, StoredRow, Table, UseJoinToken, rejected::Code,
+};
 
 use super::{
     refusal::{Flow, invalid, not_found, refuse_row},
     run::{Run, already_exists, row_id},
 };
-use crate::{keys::RowId, rows, tables::Tables};
+use crate::{
+    keys::{self, RowId},
+    rows,
+    tables::Tables,
+};
 
 /// Bytes of an encoded node or join token.
 const NODE_BYTES_MAX: usize = 16 * 1024;
+/// Hex of a certificate's serial number: 20 bytes at most (RFC 5280, section 4.1.2.2).
+const SERIAL_CHARS_MAX: usize = 40;
 
 impl<T: Tables> Run<'_, '_, T> {
     pub(super) fn put_node(&mut self, node: Option<&Node>) -> Flow {
@@ -22,20 +31,64 @@ impl<T: Tables> Run<'_, '_, T> {
         if node.encoded_len() > NODE_BYTES_MAX {
             return invalid(format!("expected a node of at most {NODE_BYTES_MAX} bytes"));
         }
+        // What is known of its certificates must cover each of them: a node may say again what it has read before.
+        match self.stored(&id).map(|current| rows::decode::<Node>(current.document)) {
+            Some(current) if current.certificate_expires_ms > node.certificate_expires_ms => {
+                let Node { certificate_serial, certificate_expires_ms, .. } = current;
+                self.write_node(&id, &Node { certificate_serial, certificate_expires_ms, ..node.clone() })
+            }
+            _ => self.write_node(&id, node),
+        }
+    }
+
+    fn write_node(&mut self, id: &RowId, node: &Node) -> Flow {
         // Two control nodes with one Raft id would vote as one.
         let unique = match node.raft_id {
             0 => Vec::new(),
             raft_id => raft_id.to_be_bytes().to_vec(),
         };
         let row = StoredRow { document: node.encode_to_vec().into(), unique: unique.into(), ..StoredRow::default() };
-        self.write_row(&id, row)
+        self.write_row(id, row)
     }
 
-    pub(super) fn delete_node(&mut self, node_id: &str) -> Flow {
-        let id = named(Table::Node, node_id)?;
+    /// Removes a node, and remembers it for as long as one of its certificates could still be shown.
+    pub(super) fn delete_node(&mut self, delete: &DeleteNode) -> Flow {
+        let id = named(Table::Node, &delete.node_id)?;
         let current = self.expect_row(&id, None)?;
+        let node: Node = rows::decode(current.document.clone());
         self.remove_row(&id, current);
-        Ok(())
+        let until_ms = delete.revoked_until_ms.max(node.certificate_expires_ms);
+        if until_ms <= self.stamp_ms {
+            return Ok(());
+        }
+        let revoked = RevokedNode { id: node.id, role: node.role, removed_ms: self.stamp_ms, until_ms };
+        self.revoke(&named(Table::RevokedNode, &delete.node_id)?, &revoked)
+    }
+
+    fn revoke(&mut self, id: &RowId, revoked: &RevokedNode) -> Flow {
+        let (from, to) = keys::rows_below(Table::RevokedNode, &[]);
+        if self.draft.scan(&from, &to).take(limits::REVOKED_NODES_MAX).count() == limits::REVOKED_NODES_MAX {
+            let message = format!(
+                "expected less than {} removed nodes whose certificates are good, found as many; wait until some expire",
+                limits::REVOKED_NODES_MAX
+            );
+            return refuse_row(Code::Capacity, id, message);
+        }
+        self.write_row(id, StoredRow { document: revoked.encode_to_vec().into(), ..StoredRow::default() })
+    }
+
+    /// Notes the certificate that a node is about to be given. The row says when the last of those that it
+    /// was given expires.
+    pub(super) fn renew_certificate(&mut self, renew: &RenewCertificate) -> Flow {
+        let id = named(Table::Node, &renew.node_id)?;
+        let current = self.expect_row(&id, None)?;
+        let node: Node = rows::decode(current.document);
+        if renew.serial.len() > SERIAL_CHARS_MAX {
+            return invalid(format!("expected a serial number of at most {SERIAL_CHARS_MAX} characters"));
+        }
+        let certificate_expires_ms = renew.expires_ms.max(node.certificate_expires_ms);
+        let node = Node { certificate_serial: renew.serial.clone(), certificate_expires_ms, ..node };
+        self.write_node(&id, &node)
     }
 
     pub(super) fn put_join_token(&mut self, token: Option<&JoinToken>) -> Flow {

@@ -154,6 +154,9 @@ pub(super) fn stamped(mut kind: command::Kind, time_ms: u64, request: Option<Req
         command::Kind::PutJoinToken(command) => command.stamp = stamp,
         command::Kind::DeleteJoinToken(command) => command.stamp = stamp,
         command::Kind::UseJoinToken(command) => command.stamp = stamp,
+        command::Kind::RenewCertificate(command) => command.stamp = stamp,
+        command::Kind::RotateKey(command) => command.stamp = stamp,
+        command::Kind::Reseal(command) => command.stamp = stamp,
     }
     Command { kind: Some(kind) }
 }
@@ -202,7 +205,7 @@ pub(super) fn key(id: &str, value: u8, enabled: bool) -> Kind {
     Kind::Put(PutRow {
         name: format!("key {id}"),
         unique: hash.clone(),
-        key_fields: Some(KeyFields { hash, enabled, usage_identifier: String::new() }),
+        key_fields: Some(KeyFields { hash, enabled, usage_identifier: String::new(), ..KeyFields::default() }),
         ..put_row(Table::ApiKey, &[id], format!("document of {id}").as_bytes())
     })
 }

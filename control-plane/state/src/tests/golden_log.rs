@@ -142,7 +142,12 @@ impl Log {
         self.change(vec![key("k2", 1, true)]);
         self.change(vec![put(Table::PlanKey, &["p1", "k1"], b"member"), plan("p2", &[])]);
         self.change(vec![key("k1", 2, false), put(Table::PlanKey, &["p2", "k1"], b"member")]);
-        let identified = KeyFields { hash: Bytes::from_static(&[3; 16]), enabled: true, usage_identifier: "u".into() };
+        let identified = KeyFields {
+            hash: Bytes::from_static(&[3; 16]),
+            enabled: true,
+            usage_identifier: "u".into(),
+            ..KeyFields::default()
+        };
         self.change(vec![row_change::Kind::Put(PutRow {
             key_fields: Some(identified),
             unique: Bytes::from_static(&[3; 16]),
@@ -192,8 +197,8 @@ impl Log {
         self.add(using("t3", 7, node("n3", "data", 0)));
         self.add(Kind::DeleteJoinToken(DeleteJoinToken { stamp: None, id: "t3".into() }));
         self.add(Kind::DeleteJoinToken(DeleteJoinToken { stamp: None, id: "t3".into() }));
-        self.add(Kind::DeleteNode(DeleteNode { stamp: None, node_id: "n3".into() }));
-        self.add(Kind::DeleteNode(DeleteNode { stamp: None, node_id: "n3".into() }));
+        self.add(Kind::DeleteNode(DeleteNode { node_id: "n3".into(), ..DeleteNode::default() }));
+        self.add(Kind::DeleteNode(DeleteNode { node_id: "n3".into(), ..DeleteNode::default() }));
     }
 
     fn requests(&mut self) {

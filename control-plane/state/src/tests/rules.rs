@@ -2,8 +2,8 @@
 
 use prost::Message;
 use sluice_proto::raft::{
-    Command, DeleteRow, KeyView, PutJoinToken, PutNode, PutRow, RaiseLevel, Table, UseJoinToken, command,
-    rejected::Code, row_change::Kind,
+    Command, DeleteNode, DeleteRow, KeyView, Node, PutJoinToken, PutNode, PutRow, RaiseLevel, RenewCertificate, Table,
+    UseJoinToken, command, rejected::Code, row_change::Kind,
 };
 
 use super::cluster::*;
@@ -185,4 +185,46 @@ fn lists_come_in_pages_in_the_order_of_keys() {
     let last = cluster.view().list::<&str>(Table::Plan, &[], Some(&first.items[1].0), 2);
     assert_eq!(last.items.iter().map(|(key, _)| key[0].as_str()).collect::<Vec<_>>(), ["p3"]);
     assert!(!last.more);
+}
+
+#[test]
+fn a_removed_node_is_remembered_until_its_last_certificate_has_expired() {
+    let mut cluster = Cluster::founded();
+    let first_ms = cluster.now_ms + 10_000;
+    let put = |expires_ms| {
+        let node = Node { certificate_expires_ms: expires_ms, ..node("n1", "data", 0) };
+        command::Kind::PutNode(PutNode { stamp: None, node: Some(node) })
+    };
+    let renew = |node_id: &str, expires_ms| {
+        let node_id = node_id.to_owned();
+        command::Kind::RenewCertificate(RenewCertificate { stamp: None, node_id, serial: "5e".into(), expires_ms })
+    };
+    let delete = |revoked_until_ms| {
+        let node_id = "n1".to_owned();
+        command::Kind::DeleteNode(DeleteNode { stamp: None, node_id, revoked_until_ms })
+    };
+    done(cluster.apply(put(first_ms)));
+    assert_eq!(code(cluster.apply(renew("n2", first_ms))), Code::NotFound);
+    done(cluster.apply(renew("n1", first_ms + 5_000)));
+    // It says again what it has read before.
+    done(cluster.apply(put(first_ms)));
+    let kept = cluster.view().nodes().remove(0);
+    assert_eq!((kept.certificate_serial.as_str(), kept.certificate_expires_ms), ("5e", first_ms + 5_000));
+    done(cluster.apply(delete(0)));
+    let revoked = cluster.view().revoked_nodes();
+    assert_eq!(revoked.len(), 1);
+    assert_eq!((revoked[0].id.as_str(), revoked[0].until_ms), ("n1", first_ms + 5_000));
+    assert!(!cluster.view().trim_is_due(first_ms));
+    cluster.now_ms = first_ms + 5_000;
+    assert!(cluster.view().trim_is_due(cluster.now_ms));
+    done(cluster.apply(trim()));
+    assert!(cluster.view().revoked_nodes().is_empty());
+
+    // Without certificates for as long as the command says; a command that says nothing leaves nothing.
+    done(cluster.apply(put(0)));
+    done(cluster.apply(delete(cluster.now_ms + 1)));
+    assert_eq!(cluster.view().revoked_nodes().len(), 1);
+    done(cluster.apply(put(0)));
+    done(cluster.apply(delete(0)));
+    assert_eq!(cluster.view().revoked_nodes().len(), 1);
 }

@@ -11,12 +11,15 @@ use sluice_model::{
     Digest, Revision, StateDigest,
     part::{self, is_entry_table},
 };
-use sluice_proto::raft::{ApiRow, ClusterRow, DeploymentRow, JoinToken, Node, Part, RequestRow, StoredRow, Table};
+use sluice_proto::raft::{
+    ApiRow, ClusterRow, DeploymentRow, JoinToken, Node, Part, RequestRow, RevokedNode, StoredRow, Table,
+};
 
 pub use delta::{Changed, Delta, Gone, VisibleRow};
 pub use list::{EntryPage, Page};
 
 use crate::{
+    apply::sealing_key,
     keys::{self, RowId},
     rows,
     tables::{Rows, Tables, prefix_end},
@@ -167,6 +170,21 @@ impl<T: Tables> View<T> {
         self.documents(Table::JoinToken)
     }
 
+    /// The nodes that were removed and could still show a certificate, by id.
+    pub fn revoked_nodes(&self) -> Vec<RevokedNode> {
+        self.documents(Table::RevokedNode)
+    }
+
+    /// The id of the cluster key that seals; empty before the cluster is founded.
+    pub fn sealing_key(&self) -> String {
+        self.cluster().map(|cluster| sealing_key(&cluster).to_owned()).unwrap_or_default()
+    }
+
+    /// Whether a node was removed and could still show a certificate.
+    pub fn is_revoked(&self, node_id: &str) -> bool {
+        self.0.get(&keys::row(&RowId::of_parts(Table::RevokedNode, &[node_id]))).is_some()
+    }
+
     fn documents<M: prost::Message + Default>(&self, table: Table) -> Vec<M> {
         let (from, to) = keys::rows_below(table, &[]);
         let decode = |value: Vec<u8>| {
@@ -190,5 +208,6 @@ impl<T: Tables> View<T> {
         unreferenced
             || (progress.requests > 0 && progress.requests_next_ms <= now_ms)
             || self.join_tokens().iter().any(|token| token.expires_ms <= now_ms)
+            || self.revoked_nodes().iter().any(|node| node.until_ms <= now_ms)
     }
 }

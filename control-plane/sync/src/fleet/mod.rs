@@ -171,6 +171,11 @@ impl<S: Source> Fleet<S> {
         for line in here.chain(left).chain(others) {
             lines.entry(line.id.clone()).or_insert(line);
         }
+        for node in &joined {
+            if let Some(line) = lines.get_mut(&node.id) {
+                line.certificate_expires_ms = node.certificate_expires_ms;
+            }
+        }
         lines.into_values().collect()
     }
 

@@ -19,7 +19,7 @@ mod spans;
 
 use std::sync::Arc;
 
-use sluice_identity::{Peer, Role, Sealer};
+use sluice_identity::{Keyring, Peer, Role};
 use sluice_proto::sync::{FromControl, FromData};
 use sluice_raft::Raft;
 use sluice_rpc::sync::sync_server;
@@ -49,7 +49,7 @@ pub struct SyncServer<S: Source = Raft> {
 /// What the streams of a node share.
 pub(crate) struct Shared<S: Source> {
     pub(crate) fleet: Fleet<S>,
-    sealer: Sealer,
+    keys: Keyring,
     lookup_key: OnceCell<[u8; 32]>,
     deltas: Deltas,
     snapshots: Arc<Semaphore>,
@@ -75,9 +75,9 @@ impl<S: Source> std::fmt::Debug for SyncServer<S> {
 }
 
 impl<S: Source> SyncServer<S> {
-    /// Streams from `fleet`'s state; they end when the fleet stops or its last handle is dropped. `sealer` opens the key by which data nodes find API
+    /// Streams from `fleet`'s state; they end when the fleet stops or its last handle is dropped. `keys` open the key by which data nodes find API
     /// keys.
-    pub fn new(fleet: Fleet<S>, sealer: Sealer, metrics: &Metrics) -> Self {
+    pub fn new(fleet: Fleet<S>, keys: Keyring, metrics: &Metrics) -> Self {
         let meters = Meters {
             sessions: metrics.gauge(&metric::SYNC_SESSIONS, &[]),
             sent_deltas: metrics.counter(&metric::SYNC_SENT, &["delta"]),
@@ -90,7 +90,7 @@ impl<S: Source> SyncServer<S> {
         };
         let shared = Shared {
             fleet: fleet.for_task(),
-            sealer,
+            keys,
             lookup_key: OnceCell::new(),
             deltas: Deltas::new(Room::PRODUCT, metrics.counter(&metric::BOUNDS_HIT, &[bound::DELTA_BYTES])),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)),

@@ -1,7 +1,7 @@
 //! One stream, from hello to its end.
 //!
 //! Promise: one delta in flight, and the next spans all that happened meanwhile; within a generation never a smaller
-//! number than the data node holds; a digest goes out every second; a data node that holds something is sent elsewhere when
+//! number than the data node holds; one that was removed is told so within a second; a digest goes out every second; a data node that holds something is sent elsewhere when
 //! no leader hears of it here. Absent: who else streams (`fleet`).
 
 use std::{pin::pin, sync::Arc};
@@ -24,6 +24,9 @@ use super::{
     snapshot,
 };
 use crate::{fleet::Registered, source::Source};
+
+/// Removed control nodes that a data node is told of: far more than a cluster ever has had.
+const REVOKED_TOLD_MAX: usize = 1_000;
 
 /// Who has opened a stream, as the connection says.
 #[derive(Clone, Debug)]
@@ -104,6 +107,7 @@ where
     let now = Instant::now();
     let session = Session {
         shared,
+        caller,
         incoming,
         out,
         registered,
@@ -131,6 +135,7 @@ where
 
 struct Session<'a, S: Source, I> {
     shared: &'a Shared<S>,
+    caller: &'a Caller,
     incoming: I,
     out: &'a Outgoing,
     registered: Registered<'a>,
@@ -169,8 +174,10 @@ where
         let view = shared.fleet.inner.source.view();
         let cluster = view.cluster().ok_or_else(|| Status::unavailable("the cluster is not founded yet"))?;
         let nodes = view.nodes();
+        let revoked = view.revoked_nodes().into_iter().filter(|node| node.role == "control").map(|node| node.id);
+        let revoked_control_nodes = revoked.take(REVOKED_TOLD_MAX).collect();
         drop(view);
-        let open = async || shared.sealer.open_lookup_key(&cluster.sealed_lookup_key);
+        let open = async || shared.keys.open_lookup_key(&cluster.sealed_lookup_key);
         let lookup_key = shared.lookup_key.get_or_try_init(open).await;
         let lookup_key = lookup_key.map_err(|failure| Status::internal(failure.to_string()))?;
         let control = nodes.into_iter().filter(|node| node.role == "control" && !node.public_address.is_empty());
@@ -181,6 +188,7 @@ where
             lookup_key: lookup_key.to_vec().into(),
             control_addresses: control.map(|node| node.public_address).collect(),
             session_id: self.registered.session_id().to_owned(),
+            revoked_control_nodes,
         };
         self.say(from_control::Kind::Welcome(welcome)).await
     }
@@ -335,6 +343,10 @@ where
         self.shared.deltas.forget_built(self.shared.fleet.inner.timing.delta_kept);
         let beat = {
             let view = self.shared.fleet.inner.source.view();
+            // The gate has let it in before.
+            if view.is_revoked(&self.caller.node_id) {
+                return Err(sluice_identity::removed(&self.caller.node_id).into());
+            }
             Beat { revision: Some(view.revision().into()), digest: view.digest().to_bytes().to_vec().into() }
         };
         self.say(from_control::Kind::Beat(beat)).await

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_identity::{FoundingRequest, Sealer, found};
+use sluice_identity::{FoundingRequest, Keyring, found};
 use sluice_proto::raft::{
     Change, Command, Node as NodeRow, PutNode, PutRow, RowChange, RowRef, SessionReport, SessionReportReply, Stamp,
     Table, command, row_change,
@@ -93,9 +93,9 @@ impl Cluster {
         for fleet in &fleets {
             network.fleets.lock().unwrap().insert(fleet.inner.source.raft_id(), fleet.clone());
         }
-        let sealer = Sealer::new(&founding.cluster_key);
+        let keys = Keyring::of(vec![founding.cluster_key.clone()]);
         let metrics = Metrics::new();
-        let servers = fleets.iter().map(|fleet| SyncServer::new(fleet.clone(), sealer.clone(), &metrics)).collect();
+        let servers = fleets.iter().map(|fleet| SyncServer::new(fleet.clone(), keys.clone(), &metrics)).collect();
         let mut cluster = Self { nodes, fleets, servers, metrics, index: 0 };
         cluster.apply(command::Kind::FoundCluster(founding.command));
         cluster

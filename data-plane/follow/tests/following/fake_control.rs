@@ -101,6 +101,7 @@ impl Session {
             lookup_key: LOOKUP_KEY.to_vec().into(),
             control_addresses: control_addresses.iter().map(|address| (*address).to_owned()).collect(),
             session_id: "s".into(),
+            ..Welcome::default()
         }))
         .await;
     }

@@ -38,7 +38,7 @@ fn follower(folder: &Path, control: &[&str]) -> Follower {
         fail_compile: Some(POISON.into()),
     };
     let dialer = Dialer::of_node(&identity, Plaintext::LoopbackOnly).unwrap();
-    Follower::start(settings, dialer, &Metrics::new()).unwrap()
+    Follower::start(settings, dialer, None, &Metrics::new()).unwrap()
 }
 
 fn plan(id: &str) -> Vec<u8> {
