@@ -31,9 +31,12 @@ pub const CONTROL: &[&str] = &[SESSIONS, SNAPSHOTS, DELTA_BYTES, SESSION_SEND_TI
 /// Those of data nodes that are not counted on traffic cores.
 pub const DATA: &[&str] = &[BUCKETS, ADDRESSES, OPERATIONS_CONNECTIONS, FOLLOW_QUEUE, FOLLOW_OUTGOING, DISK_QUEUE];
 /// Those of traffic cores, in the order in which they are counted there (`sluice_pipeline::Bound` says what each is).
-pub const CORES: [&str; 16] = [
+pub const CORES: [&str; 19] = [
     "connections",
     "connection_rate",
+    "address_connections",
+    "handshakes",
+    "handshake_time",
     "descriptors",
     "head_bytes",
     "body_bytes",

@@ -33,6 +33,10 @@ pub const METHOD: &str = "method";
 pub const CODE: &str = "code";
 /// Which bound, throttle or reason.
 pub const KIND: &str = "kind";
+/// A traffic core, from 0.
+pub const CORE: &str = "core";
+/// A file that the settings name.
+pub const FILE: &str = "file";
 
 // ---- both planes ----
 
@@ -162,12 +166,53 @@ pub const INTEGRATION_FAULTS: Metric = metric(
 );
 /// Connections of clients that are open.
 pub const CONNECTIONS: Metric = metric("sluice_connections", Unit::Count, "open connections of clients", &[]);
+/// Connections of clients that are open and hold no buffers.
+pub const CONNECTIONS_RESTING: Metric = metric(
+    "sluice_connections_resting",
+    Unit::Count,
+    "open connections of clients that are idle and hold no buffers",
+    &[],
+);
 /// Connections of clients ever taken.
 pub const CONNECTIONS_TAKEN: Metric =
     metric("sluice_connections_total", Unit::Count, "connections of clients that were taken", &[]);
 /// Connections of clients closed at once by a bound of the node.
 pub const CONNECTIONS_REFUSED: Metric =
     metric("sluice_connections_refused_total", Unit::Count, "connections of clients closed at once by a bound", &[]);
+/// Connections of clients that another core serves than the one that accepted them.
+pub const CONNECTIONS_HANDED: Metric = metric(
+    "sluice_connections_handed_total",
+    Unit::Count,
+    "connections of clients that a core with many handed to the one with the fewest",
+    &[],
+);
+/// Connections of clients that are open on a core.
+pub const CORE_CONNECTIONS: Metric =
+    metric("sluice_core_connections", Unit::Count, "open connections of clients by traffic core", &[CORE]);
+/// TLS handshakes with clients that were done.
+pub const TLS_HANDSHAKES: Metric =
+    metric("sluice_tls_handshakes_total", Unit::Count, "TLS handshakes with clients that were done", &[]);
+/// Connections of clients that ended before their first request.
+pub const HANDSHAKES_FAILED: Metric = metric(
+    "sluice_handshakes_failed_total",
+    Unit::Count,
+    "connections of clients that failed before their first request, by what failed: tls, proxy_protocol",
+    &[KIND],
+);
+/// When a certificate for clients expires.
+pub const TLS_CERTIFICATE_EXPIRY: Metric = metric(
+    "sluice_tls_certificate_expiry_timestamp_seconds",
+    Unit::Seconds,
+    "when the certificate that is served from this file expires, in seconds since 1970",
+    &[FILE],
+);
+/// Certificate files that changed.
+pub const TLS_RELOADS: Metric = metric(
+    "sluice_tls_reloads_total",
+    Unit::Count,
+    "times that changed certificate files were read, by what became of it: served, refused",
+    &[KIND],
+);
 /// Requests that met a defect of this program.
 pub const REQUEST_PANICS: Metric =
     metric("sluice_request_panics_total", Unit::Count, "requests answered 500 because of a defect of sluice", &[]);
@@ -216,6 +261,10 @@ pub const COUNTERS: &[Metric] = &[
     INTEGRATION_FAULTS,
     CONNECTIONS_TAKEN,
     CONNECTIONS_REFUSED,
+    CONNECTIONS_HANDED,
+    TLS_HANDSHAKES,
+    HANDSHAKES_FAILED,
+    TLS_RELOADS,
     REQUEST_PANICS,
     UPSTREAM_CONNECTIONS,
     UPSTREAM_RETRIES,
@@ -237,6 +286,9 @@ pub const GAUGES: &[Metric] = &[
     DISK_FREE_BYTES,
     SYNC_SESSIONS,
     CONNECTIONS,
+    CONNECTIONS_RESTING,
+    CORE_CONNECTIONS,
+    TLS_CERTIFICATE_EXPIRY,
     THROTTLE_BUCKETS,
     APIS_BROKEN,
     CONFIGURATION_NOT_COMPILED,

@@ -27,11 +27,7 @@ pub(crate) struct ByControl {
 }
 
 impl ByControl {
-    pub(crate) fn new(
-        renewal: &Renewal,
-        followed: watch::Receiver<Option<Channel>>,
-        metrics: &Metrics,
-    ) -> Self {
+    pub(crate) fn new(renewal: &Renewal, followed: watch::Receiver<Option<Channel>>, metrics: &Metrics) -> Self {
         let by = Self {
             renewal: renewal.clone(),
             followed,

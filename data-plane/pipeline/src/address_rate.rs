@@ -52,7 +52,7 @@ impl AddressRate {
 }
 
 /// What counts as one client: an IPv4 address, or the network that an IPv6 host chooses its addresses from.
-fn client_network(address: IpAddr) -> u128 {
+pub(crate) fn client_network(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => u128::from(u32::from(address)),
         IpAddr::V6(address) => u128::from(address) >> (128 - IPV6_CLIENT_BITS) << (128 - IPV6_CLIENT_BITS),

@@ -9,6 +9,12 @@ pub enum Bound {
     Connections,
     /// The rate of connections of one address: one more was closed.
     ConnectionRate,
+    /// Connections at once of one address: one more was closed.
+    AddressConnections,
+    /// Connections at once whose TLS handshake or PROXY header is not done: the oldest of them was ended for a new one.
+    Handshakes,
+    /// The time for a TLS handshake and a PROXY header: its connection was ended.
+    HandshakeTime,
     /// What the system has: a connection could not be accepted, for want of descriptors or memory.
     Descriptors,
     /// The head of a request: it was refused.
@@ -40,9 +46,12 @@ pub enum Bound {
 }
 
 /// The label of each, in their order.
-pub const BOUNDS: [&str; 16] = [
+pub const BOUNDS: [&str; 19] = [
     "connections",
     "connection_rate",
+    "address_connections",
+    "handshakes",
+    "handshake_time",
     "descriptors",
     "head_bytes",
     "body_bytes",

@@ -3,7 +3,7 @@
 //! Promise: every request is answered, also when this program has a defect: a panic costs one 500, is counted and logged.
 //! Absent: sockets and HTTP framing; the server owns them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
@@ -30,6 +30,25 @@ use crate::respond::{conform, identify, respond};
 use crate::tally::CoreTally;
 use crate::view::{Pin, SnapshotSource, View};
 
+/// What a client speaks under HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plaintext.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// A client's connection, as its requests need it. Made once per connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -39,15 +58,14 @@ pub struct Connection {
     pub(crate) address: Box<str>,
     /// The port that the client called.
     pub(crate) port: Box<str>,
-    /// `http` or `https`.
-    pub(crate) proto: &'static str,
+    pub(crate) scheme: Scheme,
 }
 
 impl Connection {
-    /// A plaintext connection from `peer` to `port` of this node.
-    pub fn plaintext(peer: SocketAddr, port: u16) -> Self {
-        let peer = peer.ip().to_canonical();
-        Self { peer, address: peer.to_string().into(), port: port.to_string().into(), proto: "http" }
+    /// A connection from `peer`, which called `port`.
+    pub fn new(peer: IpAddr, port: u16, scheme: Scheme) -> Self {
+        let peer = peer.to_canonical();
+        Self { peer, address: peer.to_string().into(), port: port.to_string().into(), scheme }
     }
 }
 

@@ -53,7 +53,7 @@ impl<'v> Phase<'v> for Integrate {
                     forwarded: Forwarded {
                         address: &connection.address,
                         port: &connection.port,
-                        proto: connection.proto,
+                        proto: connection.scheme.as_str(),
                     },
                     began,
                 };

@@ -7,6 +7,7 @@
 //! (`sluice-compile`).
 
 mod address;
+mod address_connections;
 mod address_rate;
 mod answer_body;
 mod bound;
@@ -44,11 +45,12 @@ mod map_response;
 mod respond;
 
 pub use address::PathAddresses;
+pub use address_connections::{AddressConnections, AddressSeat};
 pub use address_rate::{ADDRESSES_MAX, AddressRate};
 pub use answer_body::AnswerBody;
 pub use bound::{BOUNDS, Bound};
 pub use client::{NotANetwork, TrustedProxies};
 pub use core::GatewaySettings;
-pub use gateway::{Connection, Gateway, Parts};
+pub use gateway::{Connection, Gateway, Parts, Scheme};
 pub use received::{BODY_BYTES_MAX, HEADER_VALUE_BYTES_MAX, TARGET_BYTES_MAX};
 pub use view::{Served, SnapshotSource};

@@ -137,8 +137,20 @@ pub struct CoreTally {
     pub accepted: Count,
     /// Connections closed.
     pub closed: Count,
+    /// Times that an idle connection was laid to rest.
+    pub rests: Count,
+    /// Times that one was woken, or ended.
+    pub wakes: Count,
     /// Connections refused by a bound of this node.
     pub refused: Count,
+    /// Connections accepted here and handed to another core.
+    pub handed: Count,
+    /// TLS handshakes that were done.
+    pub handshakes: Count,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: Count,
+    /// Connections of trusted proxies that did not begin with a PROXY header.
+    pub proxy_headers_failed: Count,
     /// Connections made to backends.
     pub upstream_opened: Count,
     /// Calls of backends sent again because a kept connection had died.

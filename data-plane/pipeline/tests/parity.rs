@@ -5,7 +5,6 @@
 mod fixture;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +14,7 @@ use serde::Deserialize;
 use sluice_integrate::{RequestBody, SystemRoots, UpstreamSettings, UpstreamTls, Upstreams};
 use sluice_pipeline::limits::{Buckets, CoreLimits};
 use sluice_pipeline::tally::CoreTally;
-use sluice_pipeline::{Connection, Gateway, GatewaySettings, PathAddresses, TrustedProxies};
+use sluice_pipeline::{Connection, Gateway, GatewaySettings, PathAddresses, Scheme, TrustedProxies};
 use sluice_proto::model::{Integration, Stage};
 
 #[derive(Deserialize)]
@@ -114,8 +113,8 @@ async fn check(gateway: &Gateway, case: &Case) {
         request = request.header(name, value);
     }
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
-    let peer = SocketAddr::new(case.peer.as_deref().unwrap_or("127.0.0.1").parse().unwrap(), 50_000);
-    let connection = Connection::plaintext(peer, 8080);
+    let peer = case.peer.as_deref().unwrap_or("127.0.0.1").parse().unwrap();
+    let connection = Connection::new(peer, 8080, Scheme::Http);
     let response = gateway.answer(&mut parts, Ok(RequestBody::empty()), &connection).await;
     let (head, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();

@@ -1,8 +1,12 @@
-//! One client's connection: HTTP/1.1 or HTTP/2 with prior knowledge, whichever its first bytes say.
+//! One client's connection from its first request on: HTTP/1.1 or HTTP/2, as its TLS handshake agreed, or in plaintext as
+//! its first bytes say.
 //!
-//! Promise: ends when told to, however busy or idle it is. Absent: TLS and PROXY protocol.
+//! Promise: ends when told to, however busy or idle it is. Absent: what comes before the first request (`entry`).
 
+mod kept_alive;
+mod preface;
 mod socket;
+mod stream;
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -17,15 +21,15 @@ use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use sluice_integrate::Guard;
 use sluice_pipeline::{AnswerBody, Bound, Connection, Gateway};
-use tokio::net::TcpStream;
 use tracing::debug;
 
-use self::socket::WatchedSocket;
+pub(crate) use self::socket::WatchedSocket;
+pub(crate) use self::stream::ClientStream;
 use crate::watch::{InFlight, Order, Owed, Watch};
 
 /// Bytes of a connection's read buffer, and so of what hyper takes for a head before it answers 431 by itself.
@@ -41,74 +45,118 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    /// What its first bytes say: HTTP/2 when they are its preface.
+    AsItBegins,
+    /// HTTP/1.1, or an older one.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
 /// Makes connections of one core.
 #[derive(Clone)]
 pub(crate) struct Engine {
-    builder: Rc<auto::Builder<OnThisCore>>,
+    builders: Rc<Builders>,
     gateway: Rc<Gateway>,
     draining: Rc<Cell<bool>>,
+    requests_max: u32,
+}
+
+/// What one connection may ask for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConnectionBounds {
+    /// Requests, after which it ends.
+    pub(crate) requests_max: u32,
+    /// Requests in flight at once over HTTP/2.
+    pub(crate) streams_max: u32,
+}
+
+struct Builders {
+    http1: http1::Builder,
+    http2: http2::Builder<OnThisCore>,
 }
 
 impl Engine {
     /// `draining` says whether connections should end after their next response.
-    pub(crate) fn new(gateway: Rc<Gateway>, streams_max: u32, draining: Rc<Cell<bool>>) -> Self {
-        let mut builder = auto::Builder::new(OnThisCore);
-        builder.http1().max_buf_size(BUFFER_BYTES_MAX).header_read_timeout(None);
-        builder
-            .http2()
+    pub(crate) fn new(gateway: Rc<Gateway>, bounds: ConnectionBounds, draining: Rc<Cell<bool>>) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.max_buf_size(BUFFER_BYTES_MAX).header_read_timeout(None);
+        let mut http2 = http2::Builder::new(OnThisCore);
+        http2
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PONG_WITHIN)
-            .max_concurrent_streams(streams_max)
+            .max_concurrent_streams(bounds.streams_max)
             .max_header_list_size(HEADER_LIST_BYTES_MAX)
             .max_send_buf_size(SEND_BYTES_MAX)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        Self { builder: Rc::new(builder), gateway, draining }
+        Self { builders: Rc::new(Builders { http1, http2 }), gateway, draining, requests_max: bounds.requests_max }
     }
 
     /// Serves a connection until it ends, or until its watch orders so.
-    pub(crate) async fn serve(self, socket: TcpStream, client: Connection, watch: Rc<Watch>) {
-        let gateway = Rc::clone(&self.gateway);
-        let session =
-            Rc::new(Session { gateway: self.gateway, draining: self.draining, client, watch: Rc::clone(&watch) });
-        let service = service_fn(move |request| answer(Rc::clone(&session), request));
-        let socket = WatchedSocket::new(socket, Rc::clone(&watch));
-        let mut connection = pin!(self.builder.serve_connection(socket, service));
-        let mut told = None;
-        let ended = poll_fn(|cx| {
-            watch.excess.turn();
-            let order = watch.order();
-            if told.is_none() {
-                watch.wake_by(cx.waker());
-            }
-            if order == Order::Drop {
-                return Poll::Ready(Ok(()));
-            }
-            if order == Order::Finish && told != Some(order) {
-                connection.as_mut().graceful_shutdown();
-            }
-            told = Some(order);
-            connection.as_mut().poll(cx)
-        });
-        let ended = ended.await;
-        if let Some(bound) = watch.excess.met() {
-            gateway.tally().hit(bound);
+    pub(crate) async fn serve(self, mut stream: ClientStream, spoken: Spoken, client: Connection, watch: Rc<Watch>) {
+        let spoken = match spoken {
+            Spoken::AsItBegins => match preface::read(&mut stream, &watch).await {
+                Some(spoken) => spoken,
+                None => return,
+            },
+            agreed => agreed,
+        };
+        let Self { builders, gateway, draining, requests_max } = self;
+        let session = Rc::new(Session { gateway, draining, requests_max, client, watch });
+        let ended = match spoken {
+            Spoken::Http2 => Box::pin(serve_http2(&builders.http2, stream, &session)).await,
+            Spoken::Http1 | Spoken::AsItBegins => kept_alive::serve(&builders.http1, stream, &session).await,
+        };
+        if let Some(bound) = session.watch.excess.met() {
+            session.gateway.tally().hit(bound);
         }
         if let Err(error) = ended {
             // The engine answers such a head by itself.
-            if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
-                gateway.tally().hit(Bound::HeadBytes);
+            if error.is_parse_too_large() {
+                session.gateway.tally().hit(Bound::HeadBytes);
             }
             debug!(%error, "connection of a client ended");
         }
     }
 }
 
+async fn serve_http2(
+    builder: &http2::Builder<OnThisCore>,
+    stream: ClientStream,
+    session: &Rc<Session>,
+) -> hyper::Result<()> {
+    let (watch, shared) = (&session.watch, Rc::clone(session));
+    let service = service_fn(move |request| answer(Rc::clone(&shared), request));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut told = None;
+    poll_fn(|cx| {
+        watch.excess.turn();
+        let order = watch.order();
+        if told.is_none() {
+            watch.wake_by(cx.waker());
+        }
+        if order == Order::Drop {
+            return Poll::Ready(Ok(()));
+        }
+        if order == Order::Finish && told != Some(order) {
+            connection.as_mut().graceful_shutdown();
+        }
+        told = Some(order);
+        connection.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// What the requests of one connection share.
 struct Session {
     gateway: Rc<Gateway>,
     draining: Rc<Cell<bool>>,
+    requests_max: u32,
     client: Connection,
     watch: Rc<Watch>,
 }
@@ -119,7 +167,7 @@ async fn answer(session: Rc<Session>, request: Request<Incoming>) -> Result<Resp
     let receiving = (!request.body().is_end_stream()).then(|| Box::new(session.watch.receive()) as Guard);
     let (mut parts, body) = request.into_parts();
     let mut response = session.gateway.serve(&mut parts, body, &session.client, receiving).await;
-    if session.draining.get() {
+    if session.draining.get() || session.watch.excess.requests() >= session.requests_max {
         if version == Version::HTTP_2 {
             session.watch.tell(Order::Finish);
         } else {

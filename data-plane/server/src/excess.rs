@@ -68,6 +68,11 @@ impl Excess {
         self.idle_reads.set(0);
     }
 
+    /// How many requests have begun.
+    pub(crate) fn requests(&self) -> u32 {
+        self.begun.get()
+    }
+
     /// The client has given up a request before its answer was whole.
     pub(crate) fn given_up(&self) {
         let count = self.given_up.get().saturating_add(1);

@@ -10,14 +10,16 @@ use sluice_pipeline::tally::{CLASSES, CoreTally, Count, LATENCY_BOUNDS_S, Summar
 use sluice_telemetry::{Metric, metric};
 
 /// What a scrape of `/metrics` needs to know about the node itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Standing {
     /// Buckets of rate limits in memory.
     pub(crate) buckets: usize,
+    /// Open connections of each core.
+    pub(crate) connections: Vec<usize>,
 }
 
 /// Renders the counts of all cores.
-pub(crate) fn render(cores: &[Arc<CoreTally>], standing: Standing) -> String {
+pub(crate) fn render(cores: &[Arc<CoreTally>], standing: &Standing) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     let sums = summarise(cores);
     let rows: Vec<(String, &Summary)> = sums
@@ -36,7 +38,16 @@ pub(crate) fn render(cores: &[Arc<CoreTally>], standing: Standing) -> String {
     let (accepted, closed) = (total(|core| &core.accepted), total(|core| &core.closed));
     page.single(&metric::CONNECTIONS_TAKEN, "counter", accepted);
     page.single(&metric::CONNECTIONS, "gauge", accepted.saturating_sub(closed));
+    let (rests, wakes) = (total(|core| &core.rests), total(|core| &core.wakes));
+    page.single(&metric::CONNECTIONS_RESTING, "gauge", rests.saturating_sub(wakes));
     page.single(&metric::CONNECTIONS_REFUSED, "counter", total(|core| &core.refused));
+    page.single(&metric::CONNECTIONS_HANDED, "counter", total(|core| &core.handed));
+    page.by_core(&metric::CORE_CONNECTIONS, &standing.connections);
+    page.single(&metric::TLS_HANDSHAKES, "counter", total(|core| &core.handshakes));
+    page.by_kind(
+        &metric::HANDSHAKES_FAILED,
+        &[("tls", total(|core| &core.handshakes_failed)), ("proxy_protocol", total(|core| &core.proxy_headers_failed))],
+    );
     page.single(&metric::UPSTREAM_CONNECTIONS, "counter", total(|core| &core.upstream_opened));
     page.single(&metric::UPSTREAM_RETRIES, "counter", total(|core| &core.upstream_retried));
     page.single(&metric::REQUEST_PANICS, "counter", total(|core| &core.panics));
@@ -59,6 +70,20 @@ impl Page {
     fn single(&mut self, metric: &Metric, kind: &str, value: u64) {
         self.head(metric, kind);
         self.line(format_args!("{} {value}", metric.name));
+    }
+
+    fn by_core(&mut self, metric: &Metric, values: &[usize]) {
+        self.head(metric, "gauge");
+        for (core, value) in values.iter().enumerate() {
+            self.line(format_args!("{}{{{}=\"{core}\"}} {value}", metric.name, metric::CORE));
+        }
+    }
+
+    fn by_kind(&mut self, metric: &Metric, counts: &[(&str, u64)]) {
+        self.head(metric, "counter");
+        for (kind, count) in counts {
+            self.line(format_args!("{}{{{}=\"{kind}\"}} {count}", metric.name, metric::KIND));
+        }
     }
 
     fn requests(&mut self, rows: &[(String, &Summary)]) {
@@ -146,7 +171,7 @@ mod tests {
         stage.end(Ending::Answered(http::StatusCode::FORBIDDEN), Duration::from_millis(40));
         core.throttled(ThrottledBy::Plan);
         core.set_faults(FaultKind::Exhausted, 3);
-        let page = render(&[core], Standing { buckets: 2 });
+        let page = render(&[core], &Standing { buckets: 2, connections: vec![3, 1] });
         for line in [
             "sluice_requests_total{api_id=\"abc\",stage=\"d\\\"v\",status=\"2xx\"} 1",
             "sluice_requests_total{api_id=\"abc\",stage=\"d\\\"v\",status=\"4xx\"} 1",
@@ -158,6 +183,7 @@ mod tests {
             "sluice_request_seconds_count{api_id=\"abc\",stage=\"d\\\"v\"} 2",
             "sluice_throttle_buckets 2",
             "sluice_connections 0",
+            "sluice_core_connections{core=\"1\"} 1",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} in\n{page}");
         }

@@ -5,7 +5,7 @@
 //! Absent: the process (signals, exit status, log output).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use sluice_identity::{IdentityFailure, REMOVED_STATUS};
 use sluice_integrate::{SystemRoots, TlsFailure, UpstreamSettings, UpstreamTls};
 use sluice_pipeline::limits::Buckets;
 use sluice_pipeline::tally::CoreTally;
-use sluice_pipeline::{AddressRate, GatewaySettings, NotANetwork, SnapshotSource, TrustedProxies};
+use sluice_pipeline::{AddressConnections, AddressRate, GatewaySettings, NotANetwork, SnapshotSource, TrustedProxies};
 use sluice_telemetry::{Metrics, bound, metric};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -24,11 +24,15 @@ use tracing::{info, warn};
 
 use crate::bounds::BoundCounters;
 use crate::configuration::{Configuration, ConfigurationFailure};
+use crate::connection::ConnectionBounds;
+use crate::entry::ProxyHeader;
 use crate::exposition::{self, Standing};
 use crate::listener::{self, ListenFailure};
 use crate::operations::{self, Report};
 use crate::settings::Settings;
-use crate::traffic::{self, CoreHandle, Lifecycle, Shared};
+use crate::spread::Spread;
+use crate::tls::{ClientTls, ClientTlsFailure};
+use crate::traffic::{self, CoreHandle, CoreSockets, Lifecycle, Shared};
 use crate::watch::Patience;
 
 /// How often a node in plaintext off loopback says so.
@@ -45,6 +49,12 @@ pub enum StartFailure {
     /// `trusted_proxies` holds something else than networks.
     #[error("trusted_proxies: {0}")]
     TrustedProxies(#[from] NotANetwork),
+    /// `proxy_protocol` is of trusted proxies, and none is named.
+    #[error("proxy_protocol: expected proxies in trusted_proxies, found none; name those that send PROXY headers")]
+    NoProxies,
+    /// The certificates for clients cannot be used.
+    #[error("tls: {0}")]
+    ClientTls(#[from] ClientTlsFailure),
     /// `backend.ca_file` cannot be used.
     #[error("backend.ca_file: {0}")]
     Tls(#[from] TlsFailure),
@@ -70,6 +80,7 @@ impl StartFailure {
 #[derive(Debug)]
 pub struct DataNode {
     http: SocketAddr,
+    https: Option<SocketAddr>,
     operations: SocketAddr,
     lifecycle: watch::Sender<Lifecycle>,
     cores: Vec<CoreHandle>,
@@ -109,11 +120,13 @@ impl DataNode {
         configuration: Configuration,
         metrics: Metrics,
     ) -> Result<Self, StartFailure> {
-        let (http, operations) = (sockets.http()?, sockets.operations.local_addr().map_err(StartFailure::Core)?);
+        let (http, https) = (sockets.http()?, sockets.https()?);
+        let operations = sockets.operations.local_addr().map_err(StartFailure::Core)?;
         let (lifecycle, watched) = watch::channel(Lifecycle::Serving);
-        let shared = Arc::new(shared(&settings, configuration.source())?);
-        let start = |(index, socket)| traffic::start(index, socket, Arc::clone(&shared), watched.clone());
-        let cores: Result<Vec<_>, _> = sockets.traffic.into_iter().enumerate().map(start).collect();
+        let tls = ClientTls::load(&settings, &metrics)?;
+        let shared = Arc::new(shared(&settings, configuration.source(), sockets.spread, tls.as_ref())?);
+        let start = |(index, sockets)| traffic::start(index, sockets, Arc::clone(&shared), watched.clone());
+        let cores: Result<Vec<_>, _> = sockets.cores.into_iter().enumerate().map(start).collect();
         let cores = cores.map_err(StartFailure::Core)?;
         metrics.gauge(&metric::BUILD, &[env!("CARGO_PKG_VERSION")]).set(1.0);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -128,18 +141,36 @@ impl DataNode {
         let crowded = metrics.counter(&metric::BOUNDS_HIT, &[bound::OPERATIONS_CONNECTIONS]);
         tasks.spawn(operations::serve(sockets.operations, report, crowded, stop.clone()));
         tasks.spawn(every(UPKEEP_EVERY, stop.clone(), move || metrics.upkeep()));
+        if let Some(tls) = tls {
+            tasks.spawn(tls.follow(stop.clone()));
+        }
         if settings.insecure {
             tasks
                 .spawn(every(WARN_EVERY, stop.clone(), || warn!("control nodes are followed without TLS: --insecure")));
         }
-        info!(address = %http, %operations, cores = cores.len(), "data node started");
+        info!(address = %http, ?https, %operations, cores = cores.len(), "data node started");
         let drain_delay = settings.drain_delay;
-        Ok(Self { http, operations, lifecycle, cores, tasks, stop: stop.drop_guard(), configuration, drain_delay })
+        Ok(Self {
+            http,
+            https,
+            operations,
+            lifecycle,
+            cores,
+            tasks,
+            stop: stop.drop_guard(),
+            configuration,
+            drain_delay,
+        })
     }
 
     /// Where clients reach it.
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where clients reach it over TLS, if they do.
+    pub fn https(&self) -> Option<SocketAddr> {
+        self.https
     }
 
     /// Where operators reach it.
@@ -185,27 +216,48 @@ impl DataNode {
 
 /// The sockets of a node, bound before anything runs.
 struct Sockets {
-    traffic: Vec<std::net::TcpListener>,
+    cores: Vec<CoreSockets>,
+    spread: Arc<Spread>,
     operations: TcpListener,
 }
 
 impl Sockets {
     async fn bind(settings: &Settings) -> Result<Self, StartFailure> {
-        let traffic = listener::bind("http", settings.listen_http, settings.core_count())?;
+        let count = settings.core_count();
+        let http = listener::bind("http", settings.listen_http, count)?;
+        let https = match settings.tls_certificates.as_slice() {
+            [] => Vec::new(),
+            _ => listener::bind("https", settings.listen_https, count)?,
+        };
+        let mut https = https.into_iter();
+        let (spread, queues) = Spread::new(count, settings.limits_connections as usize);
+        let core = |(http, handed)| CoreSockets { http, https: https.next(), handed };
+        let cores = http.into_iter().zip(queues).map(core).collect();
         let operations = listener::bind("operations", settings.listen_operations, 1)?;
         let operations = operations.into_iter().next().expect("one was asked for");
         let operations = TcpListener::from_std(operations).map_err(StartFailure::Core)?;
-        Ok(Self { traffic, operations })
+        Ok(Self { cores, spread, operations })
     }
 
     fn http(&self) -> Result<SocketAddr, StartFailure> {
-        self.traffic[0].local_addr().map_err(StartFailure::Core)
+        self.cores[0].http.local_addr().map_err(StartFailure::Core)
+    }
+
+    fn https(&self) -> Result<Option<SocketAddr>, StartFailure> {
+        self.cores[0].https.as_ref().map(StdListener::local_addr).transpose().map_err(StartFailure::Core)
     }
 }
 
-fn shared(settings: &Settings, source: Arc<dyn SnapshotSource>) -> Result<Shared, StartFailure> {
+fn shared(
+    settings: &Settings,
+    source: Arc<dyn SnapshotSource>,
+    spread: Arc<Spread>,
+    tls: Option<&ClientTls>,
+) -> Result<Shared, StartFailure> {
+    if settings.proxy_protocol && settings.trusted_proxies.is_empty() {
+        return Err(StartFailure::NoProxies);
+    }
     let ca_files: Vec<PathBuf> = settings.backend_ca_file.iter().cloned().collect();
-    let cores = settings.core_count();
     Ok(Shared {
         gateway: GatewaySettings {
             path_addresses: settings.path_addresses.into(),
@@ -213,12 +265,21 @@ fn shared(settings: &Settings, source: Arc<dyn SnapshotSource>) -> Result<Shared
         },
         source,
         buckets: Arc::new(Buckets::new(Instant::now())),
+        spread,
+        address_connections: Arc::new(AddressConnections::new(settings.limits_address_connections)),
         address_rate: AddressRate::new(settings.limits_connection_rate, settings.limits_connection_burst),
+        acceptor: tls.map(ClientTls::acceptor),
+        proxy_header: if settings.proxy_protocol { ProxyHeader::Required } else { ProxyHeader::Unknown },
         tls: UpstreamTls::load(SystemRoots::Trusted, &ca_files)?,
         upstreams: UpstreamSettings::default(),
-        patience: Patience { head: settings.timeouts_head, idle: settings.timeouts_idle, send: settings.timeouts_send },
-        connections_max: (settings.limits_connections as usize).div_ceil(cores),
-        streams_max: settings.limits_streams,
+        patience: Patience {
+            handshake: settings.timeouts_handshake,
+            head: settings.timeouts_head,
+            idle: settings.timeouts_idle,
+            send: settings.timeouts_send,
+        },
+        handshakes_max: settings.limits_handshakes as usize,
+        connection: ConnectionBounds { requests_max: settings.limits_requests, streams_max: settings.limits_streams },
         drain_timeout: settings.drain_timeout,
     })
 }
@@ -255,8 +316,8 @@ impl Report for NodeReport {
 
     fn metrics(&self) -> String {
         self.bounds.update(&self.cores, &self.shared.buckets, &self.shared.address_rate);
-        let standing = Standing { buckets: self.shared.buckets.count() };
-        let mut page = exposition::render(&self.cores, standing);
+        let standing = Standing { buckets: self.shared.buckets.count(), connections: self.shared.spread.counts() };
+        let mut page = exposition::render(&self.cores, &standing);
         page.push_str(&self.metrics.render());
         page
     }

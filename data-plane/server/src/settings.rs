@@ -53,6 +53,11 @@ pub struct Settings {
     #[arg(long, env = "SLUICE_LISTEN__HTTP", value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     pub listen_http: SocketAddr,
 
+    /// Address for clients' HTTPS, HTTP/2 or HTTP/1.1 as they choose (ALPN), where --tls-certificates names some; port 0 takes
+    /// a free one.
+    #[arg(long, env = "SLUICE_LISTEN__HTTPS", value_name = "HOST:PORT", default_value = "127.0.0.1:8443")]
+    pub listen_https: SocketAddr,
+
     /// Address for /healthz, /readyz and /metrics; port 0 takes a free one.
     #[arg(long, env = "SLUICE_LISTEN__OPERATIONS", value_name = "HOST:PORT", default_value = "127.0.0.1:7280")]
     pub listen_operations: SocketAddr,
@@ -65,7 +70,22 @@ pub struct Settings {
     #[arg(long, env = "SLUICE_CORES", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub cores: Option<u16>,
 
-    /// Networks (CIDR) whose X-Forwarded-For is believed; several separated by commas. Default: none.
+    /// Files (PEM) of certificates for clients, each with its chain; several separated by commas. A client is shown the one
+    /// that has the name it asks for, or the first. Read again when they change. Default: none, and no HTTPS. Example:
+    /// /etc/sluice/tls.crt.
+    #[arg(long, env = "SLUICE_TLS__CERTIFICATES", value_name = "FILE", value_delimiter = ',')]
+    pub tls_certificates: Vec<PathBuf>,
+
+    /// Files (PEM) of their keys, in the same order. Default: none. Example: /etc/sluice/tls.key.
+    #[arg(long, env = "SLUICE_TLS__KEYS", value_name = "FILE", value_delimiter = ',')]
+    pub tls_keys: Vec<PathBuf>,
+
+    /// Connections of trusted proxies begin with a PROXY header, version 1 or 2: those that do not are closed, and who it
+    /// names is the client. Those of others are as ever.
+    #[arg(long, env = "SLUICE_PROXY_PROTOCOL")]
+    pub proxy_protocol: bool,
+
+    /// Networks (CIDR) whose X-Forwarded-For is believed, or whose PROXY headers; several separated by commas. Default: none.
     #[arg(long, env = "SLUICE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
 
@@ -90,10 +110,31 @@ pub struct Settings {
     #[arg(long, env = "SLUICE_LIMITS__CONNECTION_BURST", value_name = "N", default_value = "4000")]
     pub limits_connection_burst: NonZeroU32,
 
+    /// Connections of one address at once (IPv6: of a /64), over all cores; 1 to 4000000. More are closed at once. Proxies that
+    /// are trusted are exempt; whom their PROXY headers name is not.
+    #[arg(long, env = "SLUICE_LIMITS__ADDRESS_CONNECTIONS", value_name = "N", default_value = "8192",
+          value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
+    pub limits_address_connections: u32,
+
+    /// TLS handshakes and PROXY headers that are under way at once, on each core; 1 to 1000000. One more ends the oldest.
+    #[arg(long, env = "SLUICE_LIMITS__HANDSHAKES", value_name = "N", default_value = "4096",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub limits_handshakes: u32,
+
+    /// Requests of one connection, which then ends in order, so that clients come back to where there is room; 1 to 4000000000.
+    #[arg(long, env = "SLUICE_LIMITS__REQUESTS", value_name = "N", default_value = "100000",
+          value_parser = clap::value_parser!(u32).range(1..=4_000_000_000))]
+    pub limits_requests: u32,
+
     /// Requests in flight on one HTTP/2 connection; 1 to 10000.
     #[arg(long, env = "SLUICE_LIMITS__STREAMS", value_name = "N", default_value = "128",
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limits_streams: u32,
+
+    /// For a TLS handshake and a PROXY header together; a time from 1s to 1h.
+    #[arg(long, env = "SLUICE_TIMEOUTS__HANDSHAKE", value_name = "TIME", default_value = "10s",
+          value_parser = time_within(WAIT))]
+    pub timeouts_handshake: Duration,
 
     /// From the first byte of a request's head to its last; a time from 1s to 1h.
     #[arg(long, env = "SLUICE_TIMEOUTS__HEAD", value_name = "TIME", default_value = "10s", value_parser = time_within(WAIT))]
@@ -215,6 +256,7 @@ mod tests {
     fn the_defaults_are_those_of_the_contract() {
         let settings = Settings::default();
         assert_eq!(settings.listen_http.port(), 8080);
+        assert_eq!(settings.listen_https.port(), 8443);
         assert_eq!(settings.listen_operations.port(), 7280);
         assert_eq!(settings.drain_delay, Duration::from_secs(10));
         assert_eq!(settings.path_addresses, PathAddresses::Loopback);

@@ -1,12 +1,15 @@
 //! A traffic core: one thread that accepts on its own socket and serves what it accepted.
 //!
-//! Promise: nothing of a request leaves its core. When the node stops, the core goes on accepting while it drains, takes
+//! Promise: nothing of a request leaves its core; a connection may be handed to another one before its first byte is read. When the node stops, the core goes on accepting while it drains, takes
 //! what still waits in its queue, finishes what is in flight within its bound, and ends.
-//! Absent: handing connections to another core.
+//! Absent: which core that is (`spread`).
+
+mod attendance;
+mod listeners;
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,14 +18,18 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use sluice_integrate::{UpstreamSettings, UpstreamTls, Upstreams};
 use sluice_pipeline::limits::{Buckets, CoreLimits};
-use sluice_pipeline::tally::{CoreTally, ThrottledBy};
-use sluice_pipeline::{AddressRate, Bound, Connection, Gateway, GatewaySettings, Parts, SnapshotSource};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use sluice_pipeline::tally::CoreTally;
+use sluice_pipeline::{AddressConnections, AddressRate, Bound, Gateway, GatewaySettings, Parts, SnapshotSource};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use crate::connection::Engine;
+use self::listeners::Listeners;
+use crate::connection::{ConnectionBounds, Engine};
+use crate::entry::ProxyHeader;
+use crate::handshakes::Handshakes;
+use crate::spread::{Handed, Spread};
 use crate::watch::{Connections, Order, Patience};
 
 /// Pause after an accept that failed for want of descriptors or memory.
@@ -50,13 +57,28 @@ pub(crate) struct Shared {
     pub(crate) gateway: GatewaySettings,
     pub(crate) source: Arc<dyn SnapshotSource>,
     pub(crate) buckets: Arc<Buckets>,
+    pub(crate) spread: Arc<Spread>,
     pub(crate) address_rate: AddressRate,
+    pub(crate) address_connections: Arc<AddressConnections>,
+    /// How the TLS handshakes of clients are made; `None` without HTTPS.
+    pub(crate) acceptor: Option<TlsAcceptor>,
+    pub(crate) proxy_header: ProxyHeader,
     pub(crate) tls: UpstreamTls,
     pub(crate) upstreams: UpstreamSettings,
     pub(crate) patience: Patience,
-    pub(crate) connections_max: usize,
-    pub(crate) streams_max: u32,
+    pub(crate) handshakes_max: usize,
+    pub(crate) connection: ConnectionBounds,
     pub(crate) drain_timeout: Duration,
+}
+
+/// The sockets of one core.
+#[derive(Debug)]
+pub(crate) struct CoreSockets {
+    pub(crate) http: StdListener,
+    /// `None` without HTTPS.
+    pub(crate) https: Option<StdListener>,
+    /// What other cores hand over.
+    pub(crate) handed: mpsc::Receiver<Handed>,
 }
 
 /// A core that runs.
@@ -74,7 +96,7 @@ pub(crate) struct CoreHandle {
 /// When the system gives no thread, or no event queue.
 pub(crate) fn start(
     index: usize,
-    listener: StdListener,
+    sockets: CoreSockets,
     shared: Arc<Shared>,
     lifecycle: watch::Receiver<Lifecycle>,
 ) -> io::Result<CoreHandle> {
@@ -84,7 +106,7 @@ pub(crate) fn start(
     let counts = Arc::clone(&tally);
     let thread = std::thread::Builder::new().name(format!("sluice-core-{index}")).spawn(move || {
         let _ending = ending;
-        let outcome = LocalSet::new().block_on(&runtime, run(listener, shared, lifecycle, counts));
+        let outcome = LocalSet::new().block_on(&runtime, run(index, sockets, shared, lifecycle, counts));
         if let Err(error) = outcome {
             warn!(%error, core = index, "traffic core could not use its socket");
         }
@@ -93,18 +115,18 @@ pub(crate) fn start(
 }
 
 async fn run(
-    listener: StdListener,
+    index: usize,
+    mut sockets: CoreSockets,
     shared: Arc<Shared>,
     mut lifecycle: watch::Receiver<Lifecycle>,
     tally: Arc<CoreTally>,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
-    let port = listener.local_addr()?.port();
-    let core = TrafficCore::assemble(shared, tally, port);
+    let listeners = Listeners::of(sockets.http, sockets.https)?;
+    let core = TrafficCore::assemble(index, shared, tally);
     let sweeper = tokio::task::spawn_local(Rc::clone(&core).sweep());
-    core.accept(&listener, &mut lifecycle).await;
-    core.take_waiting(&listener);
-    drop(listener);
+    core.accept(&listeners, &mut sockets.handed, &mut lifecycle).await;
+    core.take_waiting(&listeners, &mut sockets.handed);
+    drop(listeners);
     core.finish().await;
     sweeper.abort();
     Ok(())
@@ -112,18 +134,19 @@ async fn run(
 
 /// What one core runs on.
 struct TrafficCore {
+    index: usize,
     shared: Arc<Shared>,
     gateway: Rc<Gateway>,
     upstreams: Upstreams,
     engine: Engine,
     connections: Rc<Connections>,
     draining: Rc<Cell<bool>>,
-    port: u16,
+    handshakes: Rc<Handshakes>,
     began: Instant,
 }
 
 impl TrafficCore {
-    fn assemble(shared: Arc<Shared>, tally: Arc<CoreTally>, port: u16) -> Rc<Self> {
+    fn assemble(index: usize, shared: Arc<Shared>, tally: Arc<CoreTally>) -> Rc<Self> {
         let upstreams = Upstreams::new(shared.upstreams.clone(), shared.tls.clone());
         let gateway = Rc::new(Gateway::new(Parts {
             settings: shared.gateway.clone(),
@@ -135,30 +158,37 @@ impl TrafficCore {
         }));
         let draining = Rc::new(Cell::new(false));
         Rc::new(Self {
-            engine: Engine::new(Rc::clone(&gateway), shared.streams_max, Rc::clone(&draining)),
+            index,
+            engine: Engine::new(Rc::clone(&gateway), shared.connection, Rc::clone(&draining)),
             connections: Rc::new(Connections::new(shared.patience, Arc::clone(&tally))),
             gateway,
             upstreams,
             draining,
-            port,
+            handshakes: Rc::new(Handshakes::new(shared.handshakes_max)),
             began: Instant::now(),
             shared,
         })
     }
 
     /// Accepts until the node closes.
-    async fn accept(&self, listener: &TcpListener, lifecycle: &mut watch::Receiver<Lifecycle>) {
+    async fn accept(
+        self: &Rc<Self>,
+        listeners: &Listeners,
+        handed: &mut mpsc::Receiver<Handed>,
+        lifecycle: &mut watch::Receiver<Lifecycle>,
+    ) {
         loop {
-            // Both branches are cancel-safe: an accept that is dropped leaves the connection in its queue.
+            // All branches are cancel-safe: what is dropped leaves the connection in its queue, and the change to be seen.
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => self.take(socket, peer),
+                accepted = listeners.accept() => match accepted {
+                    Ok((socket, caller)) => self.take(socket, caller),
                     Err(error) => {
                         self.gateway.tally().hit(Bound::Descriptors);
                         debug!(%error, "connection not accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
+                Some(handed) = handed.recv() => self.take_handed(handed),
                 changed = lifecycle.changed() => {
                     // A node that is gone is a node that closes.
                     let now = changed.map_or(Lifecycle::Closing, |()| *lifecycle.borrow_and_update());
@@ -175,38 +205,15 @@ impl TrafficCore {
     }
 
     /// Takes what has already connected and would otherwise be reset.
-    fn take_waiting(&self, listener: &TcpListener) {
-        while let Some(Ok((socket, peer))) = listener.accept().now_or_never() {
-            self.take(socket, peer);
+    fn take_waiting(self: &Rc<Self>, listeners: &Listeners, handed: &mut mpsc::Receiver<Handed>) {
+        // Whoever accepts from here on keeps it.
+        handed.close();
+        while let Ok(handed) = handed.try_recv() {
+            self.take_handed(handed);
         }
-    }
-
-    /// Serves a connection, or closes it where a bound says so.
-    fn take(&self, socket: TcpStream, peer: SocketAddr) {
-        let tally = self.gateway.tally();
-        let address = peer.ip().to_canonical();
-        let exempt = self.shared.gateway.trusted_proxies.trusts(address);
-        if !exempt && !self.shared.address_rate.admits(address) {
-            tally.refused.add(1);
-            tally.hit(Bound::ConnectionRate);
-            tally.throttled(ThrottledBy::Connection);
-            return;
+        while let Some(Ok((socket, caller))) = listeners.accept().now_or_never() {
+            self.take(socket, caller);
         }
-        if self.connections.count() >= self.shared.connections_max {
-            tally.refused.add(1);
-            tally.hit(Bound::Connections);
-            return;
-        }
-        tally.accepted.add(1);
-        let (watch, open) = self.connections.open();
-        let served = self.engine.clone().serve(socket, Connection::plaintext(peer, self.port), watch);
-        let gateway = Rc::clone(&self.gateway);
-        // Counted by `connections`, which `finish` waits for.
-        tokio::task::spawn_local(async move {
-            served.await;
-            gateway.tally().closed.add(1);
-            drop(open);
-        });
     }
 
     async fn sweep(self: Rc<Self>) {

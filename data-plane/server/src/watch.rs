@@ -1,14 +1,16 @@
 //! What a core knows about each of its connections, and the sweep that ends those that wait too long.
 //!
-//! Promise: slow heads, idle connections and clients that stop reading are found within a second of their bound, at the
+//! Promise: slow handshakes, slow heads, idle connections and clients that stop reading are found within a second of their bound, at the
 //! cost of a few stores per request instead of timers (hyper's own head timer costs 1,500 instructions a request).
 //! A client of HTTP/2 that answers pings and takes no response holds nothing longer than one of HTTP/1.1 that stops reading.
 //! Absent: deadlines of bodies on their way to a backend; the integration has those.
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use sluice_pipeline::Bound;
@@ -20,6 +22,8 @@ use crate::excess::Excess;
 /// How long a connection may wait for its client. Resolution: one second.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
+    /// For a PROXY header and a TLS handshake together.
+    pub(crate) handshake: Duration,
     /// From the first byte of a head to its last.
     pub(crate) head: Duration,
     /// Between requests.
@@ -37,6 +41,21 @@ const TAKEN_BYTES_MIN: usize = 1_024;
 const LINGER: Duration = Duration::from_secs(30);
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 
+/// How long a connection is idle before it rests: longer than the pause between two requests of a page.
+const REST_AFTER_S: u32 = 1;
+
+/// Whether a connection of HTTP/1 should be taken from its engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Rest {
+    /// It is in use, or was a moment ago.
+    #[default]
+    No,
+    /// It should.
+    Due,
+    /// It was, since its last request.
+    Taken,
+}
+
 /// What a connection's task has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Order {
@@ -52,6 +71,8 @@ pub(crate) enum Order {
 /// What a client is being waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
+    /// Its PROXY header or its TLS handshake is not done.
+    Handshake,
     /// Nothing has come since the last response.
     Idle,
     /// Part of a head has come.
@@ -81,6 +102,7 @@ pub(crate) struct Watch {
     lingering: Cell<Option<u32>>,
     /// What it is made to do for nothing.
     pub(crate) excess: Excess,
+    rest: Cell<Rest>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
 }
@@ -100,9 +122,26 @@ impl Watch {
             unread: Cell::new(false),
             lingering: Cell::new(None),
             excess: Excess::default(),
+            rest: Cell::default(),
             order: Cell::default(),
             waker: RefCell::default(),
         }
+    }
+
+    /// It begins with a PROXY header or a TLS handshake.
+    pub(crate) fn shake_hands(&self) {
+        self.wait_for(Waiting::Handshake);
+    }
+
+    /// That is done: a request comes next.
+    pub(crate) fn shook_hands(&self) {
+        self.unread.set(false);
+        self.wait_for(Waiting::Head);
+    }
+
+    fn wait_for(&self, what: Waiting) {
+        self.waiting.set(what);
+        self.since.set(self.clock.get());
     }
 
     /// Bytes came from the client.
@@ -112,8 +151,7 @@ impl Watch {
             return;
         }
         if self.waiting.get() == Waiting::Idle && !self.multiplexed.get() {
-            self.waiting.set(Waiting::Head);
-            self.since.set(self.clock.get());
+            self.wait_for(Waiting::Head);
         }
         self.excess.idle_read(self.clock.get());
         self.ends_if_excessive();
@@ -160,6 +198,7 @@ impl Watch {
         self.multiplexed.set(version == http::Version::HTTP_2);
         self.unread.set(false);
         self.excess.begun();
+        self.rest.set(Rest::No);
         self.in_flight()
     }
 
@@ -202,6 +241,49 @@ impl Watch {
         *self.waker.borrow_mut() = Some(waker.clone());
     }
 
+    /// Awaits `future`, unless the connection has to end now, which is `None`. Dropping it drops `future`.
+    pub(crate) async fn unless_dropped<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.unless(Order::Drop, future).await
+    }
+
+    /// Awaits `future`, unless the connection is given `order` or a stronger one, which is `None`.
+    pub(crate) async fn unless<F: Future>(&self, order: Order, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            self.excess.turn();
+            self.wake_by(cx.waker());
+            if self.order() >= order { Poll::Ready(None) } else { future.as_mut().poll(cx).map(Some) }
+        })
+        .await
+    }
+
+    /// Whether its engine should let go of it now; says so once for each time that it is idle.
+    pub(crate) fn takes_rest(&self) -> bool {
+        let due = self.rest.get() == Rest::Due;
+        if due {
+            self.rest.set(Rest::Taken);
+        }
+        due
+    }
+
+    /// Lets it rest if it has been idle for a while behind a request that had no body, and owes and is owed nothing.
+    fn consider_rest(&self) {
+        let idle = self.waiting.get() == Waiting::Idle && self.in_flight.get() == 0;
+        let clear =
+            !self.unread.get() && !self.multiplexed.get() && self.blocked.get().is_none() && self.owed.get() == 0;
+        let long = self.clock.get().saturating_sub(self.since.get()) > REST_AFTER_S;
+        if idle && clear && long && self.rest.get() == Rest::No && self.order() == Order::Serve {
+            self.rest.set(Rest::Due);
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Gives an order; a weaker one than before changes nothing.
     pub(crate) fn tell(&self, order: Order) {
         if order > self.order.get() {
@@ -210,9 +292,7 @@ impl Watch {
                 // Whatever the last request was, its client has had its response for a while.
                 self.unread.set(false);
             }
-            if let Some(waker) = self.waker.borrow().as_ref() {
-                waker.wake_by_ref();
-            }
+            self.wake();
         }
     }
 
@@ -233,11 +313,14 @@ impl Watch {
             return (Order::Serve, None);
         }
         match self.waiting.get() {
+            Waiting::Handshake if waited(self.since.get()) > patience.handshake => {
+                (Order::Drop, Some(Bound::HandshakeTime))
+            }
             Waiting::Head if waited(self.since.get()) > patience.head => (Order::Drop, Some(Bound::HeadTime)),
             // HTTP/2's engine may still hold the end of a response that nobody takes.
             Waiting::Idle if waited(self.since.get()) > patience.idle + patience.send => (Order::Drop, None),
             Waiting::Idle if waited(self.since.get()) > patience.idle => (Order::Finish, Some(Bound::IdleTime)),
-            Waiting::Head | Waiting::Idle => (Order::Serve, None),
+            Waiting::Handshake | Waiting::Head | Waiting::Idle => (Order::Serve, None),
         }
     }
 }
@@ -262,8 +345,7 @@ impl Drop for InFlight {
         let watch = &self.0;
         watch.in_flight.set(watch.in_flight.get() - 1);
         if watch.in_flight.get() == 0 {
-            watch.waiting.set(Waiting::Idle);
-            watch.since.set(watch.clock.get());
+            watch.wait_for(Waiting::Idle);
         }
     }
 }
@@ -370,6 +452,7 @@ impl Connections {
                 self.tally.hit(bound);
             }
             watch.tell(order);
+            watch.consider_rest();
             true
         });
     }

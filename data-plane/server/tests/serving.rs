@@ -259,6 +259,34 @@ async fn connections_above_the_bound_are_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ends_in_order_behind_the_last_request_that_it_may_have() {
+    let backend = Backend::start();
+    let node = node(Settings { limits_requests: 2, ..settings() }, backend.address).await;
+    let address = node.http();
+    blocking(move || {
+        let mut client = Client::connect(address);
+        let (first, last) = (client.request(&get("/mock")), client.request(&get("/mock")));
+        assert_eq!((first.status, field(&first.head, "connection")), (200, None));
+        assert_eq!((last.status, field(&last.head, "connection").as_deref()), (200, Some("close")));
+        assert!(client.is_closed());
+    })
+    .await;
+    node.shutdown().await;
+    let node = rig::node(Settings { limits_requests: 1, ..settings() }, backend.address).await;
+    let address = node.http();
+    blocking(move || {
+        let mut wire = rig::frames::Wire::connect(address);
+        wire.get("pets.execute-api.localhost", "/dev/mock");
+        let mut kinds = Vec::new();
+        while !kinds.contains(&rig::frames::GOAWAY) || !kinds.contains(&rig::frames::DATA) {
+            kinds.push(wire.next().kind);
+        }
+    })
+    .await;
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_nodes_live_in_one_process_and_a_taken_port_is_named() {
     let backend = Backend::start();
     let (one, other) = (node(settings(), backend.address).await, node(settings(), backend.address).await);

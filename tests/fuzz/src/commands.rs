@@ -87,7 +87,12 @@ fn seeds() -> Vec<Vec<u8>> {
     let key = PutRow {
         name: "alice".into(),
         unique: vec![7; 16].into(),
-        key_fields: Some(KeyFields { hash: vec![7; 16].into(), enabled: true, usage_identifier: String::new(), ..KeyFields::default() }),
+        key_fields: Some(KeyFields {
+            hash: vec![7; 16].into(),
+            enabled: true,
+            usage_identifier: String::new(),
+            ..KeyFields::default()
+        }),
         ..put_row(Table::ApiKey, &["k1"])
     };
     let plan = PutRow { refs: vec![row(Table::Stage, &["a1", "prod"])], ..put_row(Table::Plan, &["p1"]) };

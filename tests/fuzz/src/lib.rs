@@ -17,6 +17,7 @@ pub mod documents;
 pub mod keys;
 pub mod openapi;
 pub mod patches;
+pub mod proxy_protocol;
 pub mod response;
 pub mod rows;
 pub mod settings;
@@ -48,12 +49,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     commands::TARGET,
     documents::TARGET,
     keys::TARGET,
     openapi::TARGET,
     patches::TARGET,
+    proxy_protocol::TARGET,
     response::TARGET,
     rows::TARGET,
     settings::TARGET,

@@ -44,3 +44,7 @@ pub(crate) mod holding;
 pub(crate) mod record;
 #[path = "../../../data-plane/follow/src/row_store.rs"]
 pub(crate) mod row_store;
+
+// PROXY headers (`sluice-data`).
+#[path = "../../../data-plane/server/src/entry/proxy_protocol.rs"]
+pub(crate) mod proxy_protocol;

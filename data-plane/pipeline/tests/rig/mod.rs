@@ -10,7 +10,7 @@ use http::request::Builder;
 use sluice_integrate::{Fault, RequestBody, SystemRoots, UpstreamSettings, UpstreamTls, Upstreams};
 use sluice_pipeline::limits::{Buckets, CoreLimits, Limits};
 use sluice_pipeline::tally::{CoreTally, summarise};
-use sluice_pipeline::{AnswerBody, Connection, Gateway, GatewaySettings, Parts};
+use sluice_pipeline::{AnswerBody, Connection, Gateway, GatewaySettings, Parts, Scheme};
 
 use crate::fixture::Board;
 
@@ -44,7 +44,7 @@ impl Rig {
     /// Sends what a client on loopback would.
     pub(crate) async fn send(&self, request: Builder, body: Result<RequestBody, Fault>) -> Response<AnswerBody> {
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let peer = Connection::plaintext("127.0.0.1:50000".parse().unwrap(), 8080);
+        let peer = Connection::new("127.0.0.1".parse().unwrap(), 8080, Scheme::Http);
         self.gateway.answer(&mut parts, body, &peer).await
     }
 

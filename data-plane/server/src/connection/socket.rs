@@ -1,16 +1,15 @@
-//! A client's socket as hyper reads and writes it, telling the connection's watch what happens.
+//! A client's socket, telling the connection's watch what happens on it: under TLS, where there is some.
 //!
-//! Promise: adds a store or two to each call and no copy. A client that always has more to say lets others go first. A connection is closed so that its client can read the last
-//! response: this side first, and the other only when the client has ended it too, or has had its time.
+//! Promise: adds a store or two to each call and no copy. A client that always has more to say lets others go first. A
+//! connection is closed so that its client can read the last response: this side first, and the other only when the client
+//! has ended it too, or has had its time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::excess::Turn;
@@ -21,15 +20,20 @@ const DISCARDED_BYTES: usize = 8 * 1024;
 
 /// A socket with its watch.
 #[derive(Debug)]
-pub(super) struct WatchedSocket {
-    socket: TokioIo<TcpStream>,
+pub(crate) struct WatchedSocket {
+    socket: TcpStream,
     watch: Rc<Watch>,
     ended: bool,
 }
 
 impl WatchedSocket {
-    pub(super) fn new(socket: TcpStream, watch: Rc<Watch>) -> Self {
-        Self { socket: TokioIo::new(socket), watch, ended: false }
+    pub(crate) fn new(socket: TcpStream, watch: Rc<Watch>) -> Self {
+        Self { socket, watch, ended: false }
+    }
+
+    /// Waits until there is something to read, be it the end.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.socket.poll_read_ready(cx).map(drop)
     }
 
     /// Throws away what the client still sends, until it ends its side too. The watch ends the wait.
@@ -37,7 +41,7 @@ impl WatchedSocket {
         let mut room = [0; DISCARDED_BYTES];
         loop {
             let mut read = ReadBuf::new(&mut room);
-            match ready!(Pin::new(self.socket.inner_mut()).poll_read(cx, &mut read)) {
+            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read)) {
                 Ok(()) if !read.filled().is_empty() => self.watch.lingers(),
                 // A reset is an end too.
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
@@ -55,21 +59,22 @@ impl WatchedSocket {
     }
 }
 
-impl Read for WatchedSocket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+impl AsyncRead for WatchedSocket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.watch.excess.read() == Turn::IsOver {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        let before = buf.filled().len();
         let outcome = Pin::new(&mut self.socket).poll_read(cx, buf);
-        if outcome.is_ready() {
+        if buf.filled().len() > before {
             self.watch.read();
         }
         outcome
     }
 }
 
-impl Write for WatchedSocket {
+impl AsyncWrite for WatchedSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.written(outcome)

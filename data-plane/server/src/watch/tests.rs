@@ -2,8 +2,12 @@
 
 use super::*;
 
-const PATIENCE: Patience =
-    Patience { head: Duration::from_secs(10), idle: Duration::from_secs(60), send: Duration::from_secs(30) };
+const PATIENCE: Patience = Patience {
+    handshake: Duration::from_secs(10),
+    head: Duration::from_secs(10),
+    idle: Duration::from_secs(60),
+    send: Duration::from_secs(30),
+};
 
 #[test]
 fn a_head_that_never_ends_is_dropped() {
@@ -172,4 +176,60 @@ fn what_ends_a_connection_is_counted_once() {
         assert_eq!(counted[bound as usize], 1, "{bound:?}");
     }
     assert_eq!(counted.iter().sum::<u64>(), 4);
+}
+
+#[test]
+fn a_handshake_has_a_time_of_its_own_and_a_request_comes_behind_it() {
+    let patience = Patience { handshake: Duration::from_secs(3), ..PATIENCE };
+    let connections = Connections::new(patience, Arc::default());
+    let ((slow, _open), (fast, _other)) = (connections.open(), connections.open());
+    slow.shake_hands();
+    fast.shake_hands();
+    slow.read();
+    connections.sweep(3);
+    assert_eq!(slow.order(), Order::Serve, "bytes are no reason to end it, nor to wait longer");
+    fast.shook_hands();
+    connections.sweep(4);
+    assert_eq!((slow.order(), fast.order()), (Order::Drop, Order::Serve));
+    connections.sweep(14);
+    assert_eq!(fast.order(), Order::Drop, "its head is waited for from then on");
+}
+
+#[test]
+fn a_connection_rests_once_it_has_been_idle_for_more_than_a_second() {
+    let connections = Connections::new(PATIENCE, Arc::default());
+    let (watch, _open) = connections.open();
+    connections.sweep(5);
+    assert!(!watch.takes_rest(), "it has not had a request");
+    let request = watch.begin(http::Version::HTTP_11);
+    connections.sweep(8);
+    assert!(!watch.takes_rest(), "a request is in flight");
+    drop(request);
+    connections.sweep(9);
+    assert!(!watch.takes_rest());
+    connections.sweep(10);
+    assert!(watch.takes_rest());
+    connections.sweep(20);
+    assert!(!watch.takes_rest(), "once for each time that it is idle");
+    drop(watch.begin(http::Version::HTTP_11));
+    connections.sweep(22);
+    assert!(watch.takes_rest());
+}
+
+#[test]
+fn what_is_not_certainly_idle_does_not_rest() {
+    let connections = Connections::new(PATIENCE, Arc::default());
+    let open: Vec<_> = (0..4).map(|_| connections.open()).collect();
+    let [body, late, blocked, multiplexed] = [0, 1, 2, 3].map(|at: usize| &open[at].0);
+    let request = body.begin(http::Version::HTTP_11);
+    drop((request, body.receive()));
+    drop(late.begin(http::Version::HTTP_11));
+    late.read();
+    drop(blocked.begin(http::Version::HTTP_11));
+    blocked.blocked();
+    drop(multiplexed.begin(http::Version::HTTP_2));
+    connections.sweep(5);
+    for (at, (watch, _)) in open.iter().enumerate() {
+        assert!(!watch.takes_rest(), "{at}");
+    }
 }

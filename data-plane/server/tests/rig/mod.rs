@@ -5,6 +5,7 @@
 pub(crate) mod flood;
 pub(crate) mod frames;
 pub(crate) mod script;
+pub(crate) mod tls;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -24,6 +25,7 @@ pub(crate) fn settings() -> Settings {
     let any = "127.0.0.1:0".parse().unwrap();
     Settings {
         listen_http: any,
+        listen_https: any,
         listen_operations: any,
         cores: Some(2),
         drain_delay: Duration::ZERO,
@@ -214,10 +216,7 @@ impl Client {
 
     /// Reads one response.
     pub(crate) fn answer(&mut self, has_body: bool) -> Answer {
-        let head = read_head(&mut self.reader).expect("a response comes");
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let body = if has_body { read_body(&mut self.reader, &head) } else { String::new() };
-        Answer { status, head, body }
+        read_answer(&mut self.reader, has_body)
     }
 
     /// Reads responses until the other side closes.
@@ -243,6 +242,13 @@ impl Client {
     pub(crate) fn hang_up(self) {
         self.writer.shutdown(Shutdown::Both).unwrap();
     }
+}
+
+fn read_answer(reader: &mut impl std::io::BufRead, has_body: bool) -> Answer {
+    let head = read_head(reader).expect("a response comes");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = if has_body { read_body(reader, &head) } else { String::new() };
+    Answer { status, head, body }
 }
 
 /// A GET of `path` below the stage.
