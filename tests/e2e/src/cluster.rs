@@ -21,6 +21,8 @@ use crate::{
     wait::eventually,
 };
 
+/// Below those of outgoing connections, which begin at 32768 on Linux.
+const LISTENING_PORTS: std::ops::Range<u16> = 12_000..32_000;
 /// Starts a program for which a limit on file sizes is an error of writing, as a full disk is, and not a signal.
 const STARTER: [&str; 3] = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
 
@@ -295,8 +297,7 @@ impl Cluster {
 }
 
 fn nodes(count: usize) -> Vec<Control> {
-    let bind = || TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let ports: Vec<_> = (0..count * 3).map(|_| bind()).collect();
+    let ports: Vec<_> = (0..count * 3).map(|_| free_port()).collect();
     let address = |at: usize| ports[at].local_addr().expect("a bound socket has an address");
     (0..count)
         .map(|index| Control {
@@ -306,4 +307,10 @@ fn nodes(count: usize) -> Vec<Control> {
             process: None,
         })
         .collect()
+}
+
+/// Holds a port that the system gives to no connection by itself: a node that was killed finds it free when it is back.
+fn free_port() -> TcpListener {
+    let tried = (0..1_000).find_map(|_| TcpListener::bind(("127.0.0.1", rand::random_range(LISTENING_PORTS))).ok());
+    tried.expect("loopback has a free port")
 }

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Before the next node is asked, when one has refused at once.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of each key's description, so that logs grow and snapshots are taken.
-const FILLER_BYTES: usize = 600;
+const FILLER_BYTES: usize = 1_000;
 
 /// Keys by id, with name and description.
 type Keys = BTreeMap<String, (String, String)>;

@@ -16,7 +16,9 @@ use sluice_e2e::{
 };
 
 const NODES: usize = 3;
-const WRITERS: usize = 4;
+const WRITERS: usize = 8;
+/// Writes within which a point is met: some 1,000 make a megabyte of log.
+const WRITES_MAX: u64 = 10_000;
 
 /// How a node comes to pass a point.
 #[derive(Clone, Copy, Debug)]
@@ -81,9 +83,10 @@ async fn ends_at(points: &[(&str, Way)], rounds: usize) {
     for round in 0..rounds {
         for (point, way) in points {
             let load = Load::start(&lab.cluster.urls(), WRITERS, &format!("{point}-{round}"), lab.random.random());
-            lab.end_at(point, *way).await;
+            lab.end_at(point, *way, &load).await;
             lab.expected.add(load.stop().await);
             lab.check(point).await;
+            eprintln!("{point} ({way:?}): {} acknowledged writes", lab.expected.acknowledged());
         }
     }
     eprintln!(
@@ -101,14 +104,14 @@ struct Lab {
 
 impl Lab {
     /// Lets a node come to the point, waits until it has ended there, and starts it again.
-    async fn end_at(&mut self, point: &str, way: Way) {
+    async fn end_at(&mut self, point: &str, way: Way, load: &Load) {
         let mut victim = self.random.random_range(0..NODES);
         let mut passes = 1;
         match way {
             Way::Following => passes = self.random.random_range(1..=20),
             Way::Leading => passes = self.random.random_range(200..=400),
             Way::Growing | Way::Electing => {}
-            Way::Receiving => self.outgrow(victim).await,
+            Way::Receiving => self.outgrow(victim, load).await,
             Way::Overruled => victim = self.overrule().await,
         }
         let armed = format!("{point}@{passes}");
@@ -117,8 +120,16 @@ impl Lab {
         if matches!(way, Way::Leading | Way::Electing) {
             self.depose(victim).await;
         }
-        let mut ended = || self.cluster.ended(victim).ok_or("it runs");
-        let status = eventually(&format!("node {victim} ends at {armed}"), || std::future::ready(ended())).await;
+        let begun = load.acknowledged();
+        let status = loop {
+            if let Some(status) = self.cluster.ended(victim) {
+                break status;
+            }
+            // As long as that takes on a busy machine: it is the writes that bring it there.
+            let now = load.acknowledged();
+            assert!(now < begun + WRITES_MAX, "node {victim} does not end at {armed} in {WRITES_MAX} writes");
+            load.reaches(now + 1).await;
+        };
         assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{armed}: {status}");
         self.cluster.kill(victim);
         self.cluster.restart(victim);
@@ -148,15 +159,16 @@ impl Lab {
     }
 
     /// Keeps a node away until the others have dropped what it would need of their log.
-    async fn outgrow(&mut self, away: usize) {
+    async fn outgrow(&mut self, away: usize, load: &Load) {
         let held = self.index(away, "sluice_raft_last_index").await.unwrap();
         self.cluster.kill(away);
+        let begun = load.acknowledged();
         for other in (0..NODES).filter(|other| *other != away) {
-            eventually("the others drop their log", || async {
-                let purged = self.index(other, "sluice_raft_purged_index").await?;
-                if purged > held + 1.0 { Ok(()) } else { Err(format!("{purged} of {held}")) }
-            })
-            .await;
+            while self.index(other, "sluice_raft_purged_index").await.unwrap() <= held + 1.0 {
+                let now = load.acknowledged();
+                assert!(now < begun + WRITES_MAX, "node {other} keeps its log for {WRITES_MAX} writes");
+                load.reaches(now + 10).await;
+            }
         }
     }
 

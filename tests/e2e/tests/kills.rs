@@ -42,6 +42,9 @@ async fn series(kills: u64, writes: u64, writers: usize) {
         }
         cluster.restart(victim);
         load.reaches((kill + 1) * writes / kills).await;
+        if (kill + 1) % 20 == 0 {
+            eprintln!("{} kills, {} writes, {:.0} s", kill + 1, load.acknowledged(), began.elapsed().as_secs_f64());
+        }
     }
     let expected = load.stop().await;
     let writing = began.elapsed();
