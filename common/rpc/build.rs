@@ -13,6 +13,8 @@ fn main() -> Result<()> {
         "admin/v1/key",
         "admin/v1/fleet",
         "admin/v1/cluster",
+        "admin/v1/operator",
+        "admin/v1/audit",
         "admin/v1/error",
         "raft/v1/peer",
         "sync/v1/sync",

@@ -1,7 +1,8 @@
 //! The cluster's certificate authority, and the certificates it signs.
 //!
-//! Promise: a certificate names cluster, role and node as the cluster decided them; of a request only the public key is
-//! taken. Absent: keeping the CA's key (sealed, in replicated state), how long a certificate should live, revocation.
+//! Promise: a certificate names cluster, role and node, or operator, as the cluster decided them; of a request only the
+//! public key is taken. Absent: keeping the CA's key (sealed, in replicated state), how long a certificate should live,
+//! revocation.
 
 use std::{
     net::IpAddr,
@@ -16,7 +17,7 @@ use rcgen::{
 use crate::{
     IdentityFailure, NodeRole, Secret,
     secret::random_bytes,
-    tls::{ca_uri, cluster_of_ca, dns_name, node_uri},
+    tls::{ca_uri, cluster_of_ca, dns_name, node_uri, operator_uri},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -109,15 +110,41 @@ impl Authority {
         names: &NodeNames<'_>,
         until: SystemTime,
     ) -> Result<SignedCertificate, IdentityFailure> {
-        let mut request =
-            CertificateSigningRequestParams::from_pem(request_pem).map_err(failure("the certificate request"))?;
         let mut params = params(&self.cluster_id, names.node_id, until)?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         // A control node is the server of some connections and the client of others.
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.use_authority_key_identifier_extension = true;
         params.subject_alt_names = subject_names(&self.cluster_id, names)?;
+        self.sign_as(request_pem, params, until)
+    }
+
+    /// Signs the key of `request_pem` for the operator `name`, until `until`. It is of use to a client only, and stands
+    /// under no name that anyone would take for a server.
+    ///
+    /// # Errors
+    /// As [`Authority::sign`].
+    pub fn sign_operator(
+        &self,
+        request_pem: &str,
+        name: &str,
+        until: SystemTime,
+    ) -> Result<SignedCertificate, IdentityFailure> {
+        let mut params = params(&self.cluster_id, name, until)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.subject_alt_names = vec![uri_name(&operator_uri(&self.cluster_id, name))?];
+        self.sign_as(request_pem, params, until)
+    }
+
+    fn sign_as(
+        &self,
+        request_pem: &str,
+        mut params: CertificateParams,
+        until: SystemTime,
+    ) -> Result<SignedCertificate, IdentityFailure> {
+        let mut request =
+            CertificateSigningRequestParams::from_pem(request_pem).map_err(failure("the certificate request"))?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
         let serial = serial_number()?;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         request.params = params;

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_rustls::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::{Peer, revoked::Farewell};
+use crate::{OperatorCertificate, Peer, revoked::Farewell};
 
 /// What is known of the other end of a connection, before any call. A request extension under tonic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub struct ConnectionPeer {
 }
 
 impl ConnectionPeer {
-    pub(crate) fn new(address: SocketAddr, proof: Proof) -> Self {
+    /// Of a caller at `address` who has proved that.
+    pub fn new(address: SocketAddr, proof: Proof) -> Self {
         Self { address, proof, farewell: Farewell::default() }
     }
 }
@@ -40,8 +41,10 @@ pub enum Proof {
     Plaintext,
     /// TLS without a certificate of its own.
     NoCertificate,
-    /// A certificate of this cluster.
+    /// A certificate of a node of this cluster.
     Certificate(Peer),
+    /// A certificate of an operator of this cluster, who may have been deleted since.
+    Operator(OperatorCertificate),
 }
 
 /// A connection, made by the `Dialer` or taken by the `Listener`.

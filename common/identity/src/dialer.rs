@@ -14,7 +14,8 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::Endpoint;
 
 use crate::{
-    Channel, Connection, ConnectionPeer, Identity, IdentityFailure, JoinToken, NodeRole, Proof, Revoked, Secret, Trust,
+    Channel, Connection, ConnectionPeer, Credentials, Identity, IdentityFailure, JoinToken, NodeRole, Proof, Revoked,
+    Secret, Trust,
     address::{Address, Scheme},
     layers::{CLUSTER_HEADER, NODE_HEADER, ROLE_HEADER},
     tls,
@@ -51,6 +52,22 @@ pub enum ServerTrust {
     None,
     /// The cluster whose CA's certificate this is, in PEM.
     Ca(String),
+}
+
+/// How an operator proves who it is.
+#[derive(Debug, Clone, Copy)]
+pub enum OperatorProof<'a> {
+    /// Not at all: plaintext needs none.
+    None,
+    /// By its token.
+    Token(&'a Secret<String>),
+    /// By its certificate.
+    Certificate {
+        /// PEM of the certificate that the cluster's CA signed.
+        certificate_pem: &'a str,
+        /// PEM of its private key.
+        key_pem: &'a Secret<String>,
+    },
 }
 
 /// Makes channels. Cheap to clone.
@@ -103,16 +120,22 @@ impl Dialer {
         &self.revoked
     }
 
-    /// Channels of an operator. The token is sent over TLS only: plaintext needs none, and must not learn it.
+    /// Channels of an operator. Its proof is shown over TLS only: plaintext needs none, and must not learn it.
     ///
     /// # Errors
-    /// `Certificate` when the CA's certificate cannot be used.
+    /// `Certificate` when the CA's certificate, or the operator's, cannot be used.
     pub fn of_operator(
         trust: &ServerTrust,
-        token: Option<&Secret<String>>,
+        proof: OperatorProof<'_>,
         plaintext: Plaintext,
     ) -> Result<Self, IdentityFailure> {
-        let bearer = token.map(|token| Secret::new(format!("Bearer {}", token.expose())));
+        let (bearer, own) = match proof {
+            OperatorProof::None => (None, None),
+            OperatorProof::Token(token) => (Some(Secret::new(format!("Bearer {}", token.expose()))), None),
+            OperatorProof::Certificate { certificate_pem, key_pem } => {
+                (None, Some(Credentials::new(certificate_pem, key_pem.clone())?))
+            }
+        };
         let proof = match &bearer {
             Some(bearer) => headers(&[(http::header::AUTHORIZATION.as_str(), bearer.expose())])?,
             None => Arc::default(),
@@ -120,7 +143,7 @@ impl Dialer {
         let tls = match trust {
             ServerTrust::None => None,
             ServerTrust::Ca(pem) => {
-                Some(Tls { config: tls::client_config(pem, None)?, cluster_id: tls::cluster_of_ca(pem)? })
+                Some(Tls { config: tls::client_config(pem, own.as_ref())?, cluster_id: tls::cluster_of_ca(pem)? })
             }
         };
         Ok(Self { tls, stated: Arc::default(), proof, plaintext, revoked: Revoked::default() })
@@ -135,7 +158,7 @@ impl Dialer {
             Some(pem) => ServerTrust::Ca(pem),
             None => ServerTrust::None,
         };
-        Self::of_operator(&trust, None, plaintext)
+        Self::of_operator(&trust, OperatorProof::None, plaintext)
     }
 
     /// A channel to the `role` at `address` (`HOST:PORT`, or a URL). Nothing is connected before the first call.

@@ -89,7 +89,7 @@ pub fn found(request: FoundingRequest<'_>) -> Result<Founding, IdentityFailure> 
             now_ms
         }
     };
-    command.stamp = Some(Stamp { actor: "bootstrap".to_owned(), time_ms: now_ms, request: None });
+    command.stamp = Some(Stamp { actor: "bootstrap".to_owned(), time_ms: now_ms, ..Default::default() });
     Ok(Founding { identity, cluster_key, operator_token, command })
 }
 

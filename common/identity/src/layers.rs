@@ -1,12 +1,13 @@
 //! The two gates that each gRPC call passes: who is it (`PeerLayer`), and may it (`RolesLayer`).
 //!
 //! Promise: behind `PeerLayer` every request has a [`Peer`] extension; behind `RolesLayer` the method is in the table and
-//! the peer's role is among those it names; a node that was removed passes neither. A refusal says what was expected, what was found and what to do.
-//! Absent: permissions within a role.
+//! the peer's role is among those it names; a node that was removed passes neither, and an operator is looked up at each
+//! call, so that one who was deleted is refused on a connection that it still has. A refusal says what was expected, what
+//! was found and what to do. Absent: permissions on single documents.
 
 use std::{
     future::{Ready, ready},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,7 +17,10 @@ use http::{Extensions, HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::{Status, transport::Server};
 use tower::{Layer, Service};
 
-use crate::{ConnectionPeer, NodeRole, Peer, Proof, Revoked, Role, removed, roles, token_hash};
+use crate::{
+    ConnectionPeer, LOCAL, NodeRole, Operator, OperatorRefused, OperatorRole, Operators, Peer, Proof, Revoked, Role,
+    Shown, removed, roles, token_hash,
+};
 
 /// Metadata by which a node says, on plaintext, which cluster it belongs to.
 pub(crate) const CLUSTER_HEADER: &str = "x-sluice-cluster";
@@ -35,15 +39,14 @@ pub fn grpc_server() -> Server {
         .max_concurrent_streams(1024)
 }
 
-/// Knows the operators' tokens, by hash.
-pub trait TokenCheck: Send + Sync + 'static {
-    /// The actor whose token has this hash; `None` for a token that is not accepted.
-    fn actor(&self, hash: &blake3::Hash) -> Option<String>;
-}
+/// Where who calls is told to layers that stand before [`PeerLayer`]: a request extension that they add.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(Arc<OnceLock<Peer>>);
 
-impl<F: Fn(&blake3::Hash) -> Option<String> + Send + Sync + 'static> TokenCheck for F {
-    fn actor(&self, hash: &blake3::Hash) -> Option<String> {
-        self(hash)
+impl Seen {
+    /// Who called; `None` while that is not known, and for a caller whose proof was refused.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.0.get()
     }
 }
 
@@ -55,8 +58,8 @@ pub struct PeerLayer {
 
 impl PeerLayer {
     /// For a node of `cluster_id`.
-    pub fn new(cluster_id: &str, tokens: Arc<dyn TokenCheck>) -> Self {
-        Self { gate: PeerGate { cluster_id: cluster_id.into(), tokens, revoked: Revoked::default() } }
+    pub fn new(cluster_id: &str, operators: Arc<dyn Operators>) -> Self {
+        Self { gate: PeerGate { cluster_id: cluster_id.into(), operators, revoked: Revoked::default() } }
     }
 
     /// Refuses the nodes that are, or will be, on this list: each call, and after the first their connection.
@@ -130,7 +133,7 @@ where
 #[derive(Clone)]
 pub struct PeerGate {
     cluster_id: Arc<str>,
-    tokens: Arc<dyn TokenCheck>,
+    operators: Arc<dyn Operators>,
     revoked: Revoked,
 }
 
@@ -139,6 +142,10 @@ impl Gate for PeerGate {
         let connection = extensions.get::<ConnectionPeer>();
         let peer = match connection.map(|connection| &connection.proof) {
             Some(Proof::Certificate(peer)) => peer.clone(),
+            Some(Proof::Operator(certificate)) => {
+                let shown = Shown::Certificate { serial: certificate.serial.clone() };
+                operator(self.operators.by_certificate(certificate), shown)?
+            }
             Some(Proof::NoCertificate) => self.by_token(headers)?,
             Some(Proof::Plaintext) => self.by_statement(headers)?,
             None => return refuse(Status::internal("the connection is not of a sluice listener")),
@@ -148,6 +155,10 @@ impl Gate for PeerGate {
                 connection.farewell.say();
             }
             return refuse(removed(node_id));
+        }
+        if let Some(Seen(seen)) = extensions.get() {
+            // Set once per call, here.
+            let _ = seen.set(peer.clone());
         }
         extensions.insert(peer);
         Ok(())
@@ -160,12 +171,8 @@ impl PeerGate {
         let Some(token) = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")) else {
             return refuse(Status::unauthenticated("expected authorization \"Bearer TOKEN\", found another form"));
         };
-        match self.tokens.actor(&token_hash(token.trim())) {
-            Some(actor) => Ok(Peer::operator(&actor)),
-            None => refuse(Status::unauthenticated(
-                "the operator's token is not one of this cluster; check --token-file and the cluster it belongs to",
-            )),
-        }
+        let hash = token_hash(token.trim());
+        operator(self.operators.by_token(&hash), Shown::Token(hash))
     }
 
     fn by_statement(&self, headers: &HeaderMap) -> Result<Peer, Box<Status>> {
@@ -179,7 +186,7 @@ impl PeerGate {
             )));
         }
         match (stated(ROLE_HEADER), stated(NODE_HEADER)) {
-            (None, None) => Ok(Peer::operator("local")),
+            (None, None) => Ok(Peer::operator(&Operator::new(LOCAL, OperatorRole::Admin), Shown::Nothing)),
             (Some(role), Some(node)) if !node.is_empty() => match NodeRole::parse(role) {
                 Some(role) => Ok(Peer::node(&self.cluster_id, role, node)),
                 None => {
@@ -188,6 +195,13 @@ impl PeerGate {
             },
             _ => refuse(Status::invalid_argument(format!("expected both {ROLE_HEADER} and {NODE_HEADER}, or neither"))),
         }
+    }
+}
+
+fn operator(found: Result<Operator, OperatorRefused>, shown: Shown) -> Result<Peer, Box<Status>> {
+    match found {
+        Ok(operator) => Ok(Peer::operator(&operator, shown)),
+        Err(refused) => refuse(Status::unauthenticated(refused.to_string())),
     }
 }
 

@@ -96,7 +96,7 @@ impl Port {
             Trust::Tls { ca_pem, credentials } => Some(tls::server_config(ca_pem, credentials, door)?),
         };
         let Self { tcp, address } = self;
-        Ok(Listener { tcp, address, tls, cluster_id: identity.cluster_id.clone() })
+        Ok(Listener { tcp, address, tls, door, cluster_id: identity.cluster_id.clone() })
     }
 }
 
@@ -106,6 +106,7 @@ pub struct Listener {
     tcp: TcpListener,
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
+    door: Door,
     cluster_id: String,
 }
 
@@ -163,7 +164,7 @@ impl Drop for Incoming {
 }
 
 async fn accept(listener: Listener, ready: mpsc::Sender<Connection>) {
-    let Listener { tcp, address, tls, cluster_id } = listener;
+    let Listener { tcp, address, tls, door, cluster_id } = listener;
     let acceptor = tls.map(TlsAcceptor::from);
     let cluster_id: Arc<str> = cluster_id.into();
     let mut handshakes = JoinSet::new();
@@ -189,7 +190,7 @@ async fn accept(listener: Listener, ready: mpsc::Sender<Connection>) {
         };
         let (ready, acceptor, cluster_id) = (ready.clone(), acceptor.clone(), cluster_id.clone());
         handshakes.spawn(async move {
-            match timeout(HANDSHAKE_TIMEOUT, handshake(stream, caller, acceptor, &cluster_id)).await {
+            match timeout(HANDSHAKE_TIMEOUT, handshake(stream, caller, acceptor, (door, &cluster_id))).await {
                 // The server may be gone: then the connection is dropped with the message.
                 Ok(Ok(connection)) => drop(ready.send(connection).await),
                 Ok(Err(error)) => debug!(%caller, %error, "caller refused during the handshake"),
@@ -203,20 +204,34 @@ async fn handshake(
     stream: TcpStream,
     caller: SocketAddr,
     acceptor: Option<TlsAcceptor>,
-    cluster_id: &str,
+    (door, cluster_id): (Door, &str),
 ) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let Some(acceptor) = acceptor else { return Ok(Connection::plain(stream, caller)) };
     let stream = acceptor.accept(stream).await?;
     let proof = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
         None => Proof::NoCertificate,
-        Some(certificate) => {
-            let peer = tls::peer_of(certificate).map_err(io::Error::other)?;
-            if peer.cluster.as_deref() != Some(cluster_id) {
-                return Err(io::Error::other("the caller's certificate is of another cluster"));
-            }
-            Proof::Certificate(peer)
-        }
+        Some(certificate) => proof_of(certificate, door, cluster_id).map_err(io::Error::other)?,
     };
     Ok(Connection::tls(TlsStream::Server(stream), ConnectionPeer::new(caller, proof)))
+}
+
+/// What a certificate that the cluster's CA signed proves at `door`.
+fn proof_of(
+    certificate: &rustls_pki_types::CertificateDer<'_>,
+    door: Door,
+    cluster_id: &str,
+) -> Result<Proof, IdentityFailure> {
+    const WHAT: &str = "the caller's certificate";
+    if let Some(operator) = tls::operator_of(certificate, cluster_id)? {
+        return match door {
+            Door::Peer => Err(IdentityFailure::certificate(WHAT, "it is an operator's; this port is for nodes")),
+            Door::Admin | Door::Http => Ok(Proof::Operator(operator)),
+        };
+    }
+    let peer = tls::peer_of(certificate)?;
+    if peer.cluster.as_deref() != Some(cluster_id) {
+        return Err(IdentityFailure::certificate(WHAT, "it is of another cluster"));
+    }
+    Ok(Proof::Certificate(peer))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::{Operator, OperatorRole, Shown};
+
 /// How the name of an actor that is a node begins; its id follows.
 const NODE_ACTOR: &str = "node:";
 
@@ -49,8 +51,8 @@ impl fmt::Display for NodeRole {
 /// What the caller of a method is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// A person or script: the holder of an operator's token, or anyone on plaintext loopback.
-    Operator,
+    /// A person or script: who holds a token or certificate of an operator, or anyone on plaintext loopback.
+    Operator(OperatorRole),
     /// A control node of this cluster.
     Control,
     /// A data node of this cluster.
@@ -60,10 +62,20 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Operator(OperatorRole::Viewer),
+        Self::Operator(OperatorRole::Deployer),
+        Self::Operator(OperatorRole::Admin),
+        Self::Control,
+        Self::Data,
+        Self::Anonymous,
+    ];
+
     /// The form in messages and in forwarded calls.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Operator => "operator",
+            Self::Operator(role) => role.as_str(),
             Self::Control => "control",
             Self::Data => "data",
             Self::Anonymous => "anonymous",
@@ -72,7 +84,7 @@ impl Role {
 
     /// Reads what [`Role::as_str`] writes.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Operator, Self::Control, Self::Data, Self::Anonymous].into_iter().find(|role| role.as_str() == text)
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 }
 
@@ -100,8 +112,10 @@ pub struct Peer {
     pub node_id: Option<String>,
     /// The cluster it says it belongs to; absent for operators and for nodes that have yet to join.
     pub cluster: Option<String>,
-    /// What commands carry: `local`, `bootstrap`, `node:{id}`, `anonymous`.
+    /// What commands carry: an operator's name, `local`, `bootstrap`, `node:{id}`, `anonymous`.
     pub actor: String,
+    /// By what an operator has proved who it is.
+    pub shown: Shown,
 }
 
 impl Peer {
@@ -112,25 +126,24 @@ impl Peer {
             node_id: Some(node_id.to_owned()),
             cluster: Some(cluster.to_owned()),
             actor: format!("{NODE_ACTOR}{node_id}"),
+            shown: Shown::Nothing,
         }
     }
 
-    /// An operator, by the name that commands carry.
-    pub fn operator(actor: &str) -> Self {
-        Self { role: Role::Operator, node_id: None, cluster: None, actor: actor.to_owned() }
-    }
-
-    /// The caller of a call that another control node carries here, as that node knows it.
-    pub fn carried(role: Role, actor: String) -> Self {
-        let node_id = match role {
-            Role::Control | Role::Data => actor.strip_prefix(NODE_ACTOR).map(str::to_owned),
-            _ => None,
-        };
-        Self { role, node_id, cluster: None, actor }
+    /// An operator, and by what it is known.
+    pub fn operator(operator: &Operator, shown: Shown) -> Self {
+        let Operator { name, role } = operator;
+        Self { role: Role::Operator(*role), node_id: None, cluster: None, actor: name.clone(), shown }
     }
 
     /// A caller of whom nothing is known.
     pub fn anonymous() -> Self {
-        Self { role: Role::Anonymous, node_id: None, cluster: None, actor: "anonymous".to_owned() }
+        Self {
+            role: Role::Anonymous,
+            node_id: None,
+            cluster: None,
+            actor: "anonymous".to_owned(),
+            shown: Shown::Nothing,
+        }
     }
 }

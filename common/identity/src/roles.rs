@@ -1,10 +1,12 @@
 //! Which role may call which gRPC method, and where the method runs: the one table.
 //!
-//! Promise: a method that is not here is refused; a test fails for a method of `proto/` that is not here.
+//! Promise: a method that is not here is refused; a test fails for a method of `proto/` that is not here. What an
+//! operator may do, every greater role may do too. Absent: what a method does for some roles only: the value of an API
+//! key is shown to an admin, by a method that a viewer may call.
 
 use tonic::Status;
 
-use crate::Role;
+use crate::{OperatorRole, Role};
 
 /// Where a method runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,32 +38,47 @@ pub struct Method {
     pub runs: Runs,
 }
 
-const OPERATOR: &[Role] = &[Role::Operator];
+/// Reads, but no secrets.
+const VIEWER: &[Role] = &[
+    Role::Operator(OperatorRole::Viewer),
+    Role::Operator(OperatorRole::Deployer),
+    Role::Operator(OperatorRole::Admin),
+];
+/// Changes of APIs, deployments, stages, keys and plans.
+const DEPLOYER: &[Role] = &[Role::Operator(OperatorRole::Deployer), Role::Operator(OperatorRole::Admin)];
+/// Nodes, tokens, operators, backups.
+const ADMIN: &[Role] = &[Role::Operator(OperatorRole::Admin)];
 const CONTROL: &[Role] = &[Role::Control];
 const DATA: &[Role] = &[Role::Data];
 const NODES: &[Role] = &[Role::Control, Role::Data];
 /// A node that has yet to join is anonymous over TLS, and looks like an operator on plaintext.
-const JOINING: &[Role] = &[Role::Anonymous, Role::Operator];
+const JOINING: &[Role] = &[Role::Anonymous, Role::Operator(OperatorRole::Admin)];
 
 /// Every method that a node serves.
 pub const METHODS: &[Method] = &[
-    row("/sluice.admin.v1.Config/Change", OPERATOR, Runs::Leader),
-    row("/sluice.admin.v1.Config/Get", OPERATOR, Runs::Local),
-    row("/sluice.admin.v1.Config/List", OPERATOR, Runs::Local),
-    row("/sluice.admin.v1.Config/Apply", OPERATOR, Runs::Leader),
-    row("/sluice.admin.v1.Config/Export", OPERATOR, Runs::Local),
-    row("/sluice.admin.v1.Apis/Import", OPERATOR, Runs::Local),
-    row("/sluice.admin.v1.Apis/ListRoutes", OPERATOR, Runs::Local),
-    row("/sluice.admin.v1.Keys/ImportCsv", OPERATOR, Runs::Local),
-    row("/sluice.admin.v1.Fleet/Wait", OPERATOR, Runs::Leader),
-    row("/sluice.admin.v1.Fleet/ListNodes", OPERATOR, Runs::Leader),
-    row("/sluice.admin.v1.Cluster/Status", OPERATOR, Runs::Leader),
-    row("/sluice.admin.v1.Cluster/CreateToken", OPERATOR, Runs::Leader),
-    row("/sluice.admin.v1.Cluster/ListTokens", OPERATOR, Runs::Local),
-    row("/sluice.admin.v1.Cluster/RevokeToken", OPERATOR, Runs::Leader),
+    row("/sluice.admin.v1.Config/Change", DEPLOYER, Runs::Leader),
+    row("/sluice.admin.v1.Config/Get", VIEWER, Runs::Local),
+    row("/sluice.admin.v1.Config/List", VIEWER, Runs::Local),
+    row("/sluice.admin.v1.Config/Apply", DEPLOYER, Runs::Leader),
+    row("/sluice.admin.v1.Config/Export", VIEWER, Runs::Local),
+    row("/sluice.admin.v1.Apis/Import", DEPLOYER, Runs::Local),
+    row("/sluice.admin.v1.Apis/ListRoutes", VIEWER, Runs::Local),
+    row("/sluice.admin.v1.Keys/ImportCsv", DEPLOYER, Runs::Local),
+    row("/sluice.admin.v1.Fleet/Wait", VIEWER, Runs::Leader),
+    row("/sluice.admin.v1.Fleet/ListNodes", VIEWER, Runs::Leader),
+    row("/sluice.admin.v1.Cluster/Status", VIEWER, Runs::Leader),
+    row("/sluice.admin.v1.Cluster/CreateToken", ADMIN, Runs::Leader),
+    row("/sluice.admin.v1.Cluster/ListTokens", VIEWER, Runs::Local),
+    row("/sluice.admin.v1.Cluster/RevokeToken", ADMIN, Runs::Leader),
     row("/sluice.admin.v1.Cluster/Join", JOINING, Runs::Leader),
     row("/sluice.admin.v1.Cluster/Renew", NODES, Runs::Leader),
-    row("/sluice.admin.v1.Cluster/RotateKey", OPERATOR, Runs::Leader),
+    row("/sluice.admin.v1.Cluster/RotateKey", ADMIN, Runs::Leader),
+    row("/sluice.admin.v1.Operators/Create", ADMIN, Runs::Leader),
+    row("/sluice.admin.v1.Operators/List", VIEWER, Runs::Local),
+    row("/sluice.admin.v1.Operators/Delete", ADMIN, Runs::Leader),
+    row("/sluice.admin.v1.Operators/Rotate", ADMIN, Runs::Leader),
+    row("/sluice.admin.v1.Operators/Certify", ADMIN, Runs::Leader),
+    row("/sluice.admin.v1.Audit/List", VIEWER, Runs::Local),
     row("/sluice.sync.v1.Sync/Follow", DATA, Runs::Local),
     row("/sluice.raft.v1.Raft/Append", CONTROL, Runs::Peer),
     row("/sluice.raft.v1.Raft/Vote", CONTROL, Runs::Peer),
@@ -74,9 +91,21 @@ pub const METHODS: &[Method] = &[
     row("/sluice.raft.v1.Peer/ReportSessions", CONTROL, Runs::Peer),
     row("/sluice.raft.v1.Peer/KeepKey", CONTROL, Runs::Peer),
     row("/sluice.raft.v1.Peer/GetKeys", CONTROL, Runs::Peer),
-    row("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", OPERATOR, Runs::Local),
-    row("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", OPERATOR, Runs::Local),
+    row("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", VIEWER, Runs::Local),
+    row("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", VIEWER, Runs::Local),
 ];
+
+impl Method {
+    /// Whether it is for operators and changes something: a viewer may call what only reads.
+    pub fn changes(&self) -> bool {
+        self.roles.contains(&Role::Operator(OperatorRole::Admin)) && !self.roles.contains(&VIEWER[0])
+    }
+
+    /// The least role of an operator that may call it; `None` when it is for nodes only.
+    fn least(&self) -> Option<OperatorRole> {
+        OperatorRole::ALL.into_iter().find(|role| self.roles.contains(&Role::Operator(*role)))
+    }
+}
 
 const fn row(path: &'static str, roles: &'static [Role], runs: Runs) -> Method {
     Method { path, roles, runs }
@@ -104,8 +133,21 @@ pub fn allow(path: &str, role: Role) -> Result<&'static Method, Status> {
             "{path} needs an operator's token (--token-file) or a node's certificate; the caller showed neither"
         )));
     }
-    let expected: Vec<_> = method.roles.iter().map(|role| role.as_str()).collect();
-    Err(Status::permission_denied(format!("{path} is for {}; the caller is {role}", expected.join(" or "))))
+    let refused = match (method.least(), role) {
+        (Some(least), Role::Operator(_)) => lacking(path, least, role),
+        _ => {
+            let expected: Vec<_> = method.roles.iter().map(|role| role.as_str()).collect();
+            format!("{path} is for {}; the caller is {role}", expected.join(" or "))
+        }
+    };
+    Err(Status::permission_denied(refused))
+}
+
+/// What an operator is told whose role is less than what `what` needs.
+pub fn lacking(what: &str, least: OperatorRole, role: Role) -> String {
+    format!(
+        "{what} needs the role {least}, the caller has {role}; an admin gives it: `sluice operator create NAME --role {least}`"
+    )
 }
 
 #[cfg(test)]
@@ -134,21 +176,97 @@ mod tests {
         assert_eq!(listed.iter().collect::<BTreeSet<_>>().len(), listed.len(), "no method is listed twice");
     }
 
+    /// Who may call what, once more and by hand: a row of the table that is changed is changed here too.
+    const EXPECTED: &[(&str, &[&str])] = &[
+        (
+            "viewer deployer admin",
+            &[
+                "admin.v1.Config/Get",
+                "admin.v1.Config/List",
+                "admin.v1.Config/Export",
+                "admin.v1.Apis/ListRoutes",
+                "admin.v1.Fleet/Wait",
+                "admin.v1.Fleet/ListNodes",
+                "admin.v1.Cluster/Status",
+                "admin.v1.Cluster/ListTokens",
+                "admin.v1.Operators/List",
+                "admin.v1.Audit/List",
+            ],
+        ),
+        (
+            "deployer admin",
+            &["admin.v1.Config/Change", "admin.v1.Config/Apply", "admin.v1.Apis/Import", "admin.v1.Keys/ImportCsv"],
+        ),
+        (
+            "admin",
+            &[
+                "admin.v1.Cluster/CreateToken",
+                "admin.v1.Cluster/RevokeToken",
+                "admin.v1.Cluster/RotateKey",
+                "admin.v1.Operators/Create",
+                "admin.v1.Operators/Delete",
+                "admin.v1.Operators/Rotate",
+                "admin.v1.Operators/Certify",
+            ],
+        ),
+        ("admin anonymous", &["admin.v1.Cluster/Join"]),
+        ("control data", &["admin.v1.Cluster/Renew"]),
+        ("data", &["sync.v1.Sync/Follow"]),
+        (
+            "control",
+            &[
+                "raft.v1.Raft/Append",
+                "raft.v1.Raft/Vote",
+                "raft.v1.Raft/PreVote",
+                "raft.v1.Raft/InstallSnapshot",
+                "raft.v1.Raft/TransferLeader",
+                "raft.v1.Raft/ReadIndex",
+                "raft.v1.Peer/Forward",
+                "raft.v1.Peer/Propose",
+                "raft.v1.Peer/ReportSessions",
+                "raft.v1.Peer/KeepKey",
+                "raft.v1.Peer/GetKeys",
+            ],
+        ),
+    ];
+
     #[test]
-    fn roles_decide() {
-        for (path, role, expect) in [
-            ("/sluice.admin.v1.Config/Change", Role::Operator, None),
-            ("/sluice.admin.v1.Config/Change", Role::Data, Some(Code::PermissionDenied)),
-            ("/sluice.admin.v1.Config/Change", Role::Anonymous, Some(Code::Unauthenticated)),
-            ("/sluice.admin.v1.Cluster/Join", Role::Anonymous, None),
-            ("/sluice.sync.v1.Sync/Follow", Role::Data, None),
-            ("/sluice.sync.v1.Sync/Follow", Role::Operator, Some(Code::PermissionDenied)),
-            ("/sluice.raft.v1.Raft/Append", Role::Control, None),
-            ("/sluice.raft.v1.Raft/Append", Role::Data, Some(Code::PermissionDenied)),
-            ("/sluice.raft.v1.Raft/Append", Role::Operator, Some(Code::PermissionDenied)),
-            ("/sluice.admin.v1.Config/Nothing", Role::Operator, Some(Code::Unimplemented)),
-        ] {
-            assert_eq!(allow(path, role).err().map(|status| status.code()), expect, "{path} as {role}");
+    fn each_method_is_for_the_roles_that_it_is_for_and_for_no_other() {
+        let mut seen = 0;
+        for (roles, methods) in EXPECTED {
+            for method in *methods {
+                let path = format!("/sluice.{method}");
+                for role in Role::ALL {
+                    let expect = match roles.split(' ').any(|one| one == role.as_str()) {
+                        true => None,
+                        false if role == Role::Anonymous => Some(Code::Unauthenticated),
+                        false => Some(Code::PermissionDenied),
+                    };
+                    assert_eq!(allow(&path, role).err().map(|status| status.code()), expect, "{path} as {role}");
+                }
+                seen += 1;
+            }
+        }
+        let ours = METHODS.iter().filter(|method| method.path.starts_with("/sluice.")).count();
+        assert_eq!(seen, ours, "the rows of the table and the rows of this test");
+        assert_eq!(allow("/sluice.admin.v1.Config/Nothing", Role::ALL[2]).unwrap_err().code(), Code::Unimplemented);
+    }
+
+    #[test]
+    fn a_greater_role_may_do_what_a_lesser_one_may() {
+        for method in METHODS.iter().filter(|method| method.path != "/sluice.admin.v1.Cluster/Join") {
+            let may = |role: &OperatorRole| method.roles.contains(&Role::Operator(*role));
+            let may: Vec<bool> = OperatorRole::ALL.iter().map(may).collect();
+            assert!(may.is_sorted(), "{}: {may:?}", method.path);
+        }
+    }
+
+    #[test]
+    fn who_lacks_a_role_is_told_which_and_who_gives_it() {
+        let viewer = Role::Operator(OperatorRole::Viewer);
+        let refused = allow("/sluice.admin.v1.Config/Change", viewer).unwrap_err();
+        for part in ["role deployer", "has viewer", "an admin", "--role deployer"] {
+            assert!(refused.message().contains(part), "{}", refused.message());
         }
     }
 }

@@ -15,7 +15,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use x509_parser::{extensions::GeneralName, prelude::FromDer as _};
 
-use crate::{Credentials, Door, IdentityFailure, NodeRole, Peer, Secret};
+use crate::{Credentials, Door, IdentityFailure, NodeRole, OperatorCertificate, Peer, Secret};
 
 /// The name that nodes verify: `{role}.{cluster-id}.sluice.internal`.
 pub(crate) fn dns_name(role: NodeRole, cluster_id: &str) -> String {
@@ -25,6 +25,11 @@ pub(crate) fn dns_name(role: NodeRole, cluster_id: &str) -> String {
 /// The name that is read: `sluice://{cluster}/{role}/{node}`.
 pub(crate) fn node_uri(cluster_id: &str, role: NodeRole, node_id: &str) -> String {
     format!("sluice://{cluster_id}/{role}/{node_id}")
+}
+
+/// The name that is read of an operator: `sluice://{cluster}/operator/{name}`.
+pub(crate) fn operator_uri(cluster_id: &str, name: &str) -> String {
+    format!("sluice://{cluster_id}/operator/{name}")
 }
 
 /// The URI in the certificate of a cluster's CA, by which its cluster is known before joining.
@@ -100,6 +105,22 @@ pub(crate) fn peer_of(certificate: &CertificateDer<'_>) -> Result<Peer, Identity
     }
 }
 
+/// The operator of `cluster_id` that a verified certificate names; `None` when it names something else.
+pub(crate) fn operator_of(
+    certificate: &CertificateDer<'_>,
+    cluster_id: &str,
+) -> Result<Option<OperatorCertificate>, IdentityFailure> {
+    let uri = sluice_uri(certificate, "the caller's certificate")?;
+    let mut parts = uri.splitn(3, '/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(cluster), Some("operator"), Some(name)) if cluster == cluster_id && !name.is_empty() => {
+            let (name, serial) = (name.to_owned(), serial_of(certificate)?);
+            Ok(Some(OperatorCertificate { name, serial }))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// The cluster whose CA `ca_pem` is.
 pub(crate) fn cluster_of_ca(ca_pem: &str) -> Result<String, IdentityFailure> {
     const WHAT: &str = "the cluster CA's certificate";
@@ -110,6 +131,13 @@ pub(crate) fn cluster_of_ca(ca_pem: &str) -> Result<String, IdentityFailure> {
         Some(cluster) => Ok(cluster.to_owned()),
         None => Err(IdentityFailure::certificate(WHAT, "it is a node's; expected the file ca.pem of a control node")),
     }
+}
+
+/// Hex of the serial number of a certificate.
+fn serial_of(certificate: &CertificateDer<'_>) -> Result<String, IdentityFailure> {
+    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate)
+        .map_err(|error| IdentityFailure::certificate("a certificate", error))?;
+    Ok(parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What follows `sluice://` in the one such URI of a certificate.

@@ -20,9 +20,10 @@ use sluice_rpc::{
 use tonic::{Code, Request, Response, Status};
 
 use crate::{
-    Authority, ClusterKey, Credentials, Dialer, Door, Identity, IdentityFailure, JoinToken, Listener, NodeNames,
-    NodeRole, Peer, PeerLayer, Plaintext, Purpose, Revoked, RolesLayer, Secret, ServerTrust, Trust,
-    certificate_request, grpc_server, says_removed, token_hash,
+    Authority, BOOTSTRAP, ClusterKey, Credentials, Dialer, Door, Identity, IdentityFailure, JoinToken, Listener,
+    NodeNames, NodeRole, Operator, OperatorCertificate, OperatorProof, OperatorRefused, OperatorRole, Operators, Peer,
+    PeerLayer, Plaintext, Purpose, Revoked, RolesLayer, Secret, ServerTrust, Trust, certificate_request, grpc_server,
+    says_removed, token_hash,
 };
 
 const TOKEN: &str = "slo_test";
@@ -91,6 +92,25 @@ impl peer_server::Peer for Echo {
     }
 }
 
+/// The operators: one with a token, and one, deployer, with a certificate of any serial number; `gone` was deleted.
+struct Known {
+    token: blake3::Hash,
+}
+
+impl Operators for Known {
+    fn by_token(&self, hash: &blake3::Hash) -> Result<Operator, OperatorRefused> {
+        let found = (*hash == self.token).then(|| Operator::new(BOOTSTRAP, OperatorRole::Admin));
+        found.ok_or(OperatorRefused::Token)
+    }
+
+    fn by_certificate(&self, certificate: &OperatorCertificate) -> Result<Operator, OperatorRefused> {
+        match certificate.name.as_str() {
+            "ann" if !certificate.serial.is_empty() => Ok(Operator::new("ann", OperatorRole::Deployer)),
+            name => Err(OperatorRefused::Certificate { name: name.to_owned() }),
+        }
+    }
+}
+
 /// A cluster with certificates.
 struct Certified {
     id: String,
@@ -115,6 +135,17 @@ impl Certified {
         Identity { trust, ..Identity::plaintext(&self.id, role, node_id) }
     }
 
+    fn certificate(&self, name: &str, until: SystemTime) -> (String, Secret<String>) {
+        let (key_pem, request) = certificate_request().unwrap();
+        (self.authority.sign_operator(&request, name, until).unwrap().pem, key_pem)
+    }
+
+    fn operator(&self, name: &str, until: SystemTime) -> Dialer {
+        let (certificate_pem, key_pem) = &self.certificate(name, until);
+        let proof = OperatorProof::Certificate { certificate_pem, key_pem };
+        Dialer::of_operator(&self.ca(), proof, Plaintext::LoopbackOnly).unwrap()
+    }
+
     fn ca(&self) -> ServerTrust {
         ServerTrust::Ca(self.authority.ca_pem().to_owned())
     }
@@ -129,10 +160,9 @@ async fn serve(identity: &Identity, door: Door) -> String {
 async fn serve_but(identity: &Identity, door: Door, revoked: Revoked) -> String {
     let listener = Listener::bind("127.0.0.1:0", door, identity, Plaintext::LoopbackOnly).await.unwrap();
     let address = listener.local_address().to_string();
-    let accepted = token_hash(TOKEN);
-    let tokens = move |hash: &blake3::Hash| (*hash == accepted).then(|| "bootstrap".to_owned());
+    let operators = Known { token: token_hash(TOKEN) };
     let router = grpc_server()
-        .layer(PeerLayer::new(&identity.cluster_id, Arc::new(tokens)).refusing(revoked))
+        .layer(PeerLayer::new(&identity.cluster_id, Arc::new(operators)).refusing(revoked))
         .layer(RolesLayer)
         .add_service(ClusterServer::new(Echo))
         .add_service(PeerServer::new(Echo));
@@ -156,6 +186,11 @@ async fn forward(dialer: &Dialer, address: &str) -> Result<String, Status> {
     let channel = dialer.channel(address, NodeRole::Control, Purpose::Peer).unwrap();
     let reply = PeerClient::new(channel).forward(timed(raft::ForwardRequest::default())).await?;
     Ok(reply.into_inner().status_message)
+}
+
+fn by_token(cluster: &Certified, token: &str) -> Dialer {
+    let token = Secret::new(token.to_owned());
+    Dialer::of_operator(&cluster.ca(), OperatorProof::Token(&token), Plaintext::LoopbackOnly).unwrap()
 }
 
 fn of_node(identity: &Identity) -> Dialer {
@@ -216,26 +251,47 @@ async fn an_expired_certificate_is_refused() {
 async fn without_a_certificate_the_peer_door_is_shut() {
     let cluster = Certified::new("c1");
     let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Peer).await;
-    let operator =
-        Dialer::of_operator(&cluster.ca(), Some(&Secret::new(TOKEN.into())), Plaintext::LoopbackOnly).unwrap();
-    assert!(status_of(&operator, &address, NodeRole::Control).await.is_err());
+    for operator in [by_token(&cluster, TOKEN), cluster.operator("ann", SystemTime::now() + HOUR)] {
+        assert!(status_of(&operator, &address, NodeRole::Control).await.is_err());
+    }
 }
 
 #[tokio::test]
 async fn at_the_admin_door_a_token_makes_an_operator_and_nothing_makes_anonymous() {
     let cluster = Certified::new("c1");
     let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Admin).await;
-    let dialer = |token: Option<&str>| {
-        let token = token.map(|text| Secret::new(text.to_owned()));
-        Dialer::of_operator(&cluster.ca(), token.as_ref(), Plaintext::LoopbackOnly).unwrap()
-    };
-    let served = status_of(&dialer(Some(TOKEN)), &address, NodeRole::Control).await.unwrap();
-    assert_eq!(served, "operator bootstrap");
-    for token in [Some("slo_other"), None] {
-        let refused = status_of(&dialer(token), &address, NodeRole::Control).await.unwrap_err();
+    let served = status_of(&by_token(&cluster, TOKEN), &address, NodeRole::Control).await.unwrap();
+    assert_eq!(served, "admin bootstrap");
+    let without = Dialer::of_operator(&cluster.ca(), OperatorProof::None, Plaintext::LoopbackOnly).unwrap();
+    for dialer in [by_token(&cluster, "slo_other"), without] {
+        let refused = status_of(&dialer, &address, NodeRole::Control).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
         assert!(refused.message().contains("--token-file"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn an_operators_certificate_is_looked_up_at_each_call_and_makes_no_server() {
+    let cluster = Certified::new("c1");
+    let address = serve(&cluster.node(NodeRole::Control, "n1"), Door::Admin).await;
+    let until = SystemTime::now() + HOUR;
+    let status = async |dialer: Dialer| status_of(&dialer, &address, NodeRole::Control).await;
+    assert_eq!(status(cluster.operator("ann", until)).await.unwrap(), "deployer ann");
+    let refused = status(cluster.operator("gone", until)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    assert!(refused.message().contains("operator gone") && refused.message().contains("deleted"), "{refused}");
+    let denied = forward(&cluster.operator("ann", until), &address).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied, "an operator is no node: {denied}");
+    assert!(status(cluster.operator("ann", SystemTime::now() - HOUR)).await.is_err(), "expired");
+    // Of another cluster, though its CA says the same name.
+    assert!(status(Certified::new("c1").operator("ann", until)).await.is_err());
+
+    let (certificate_pem, key_pem) = cluster.certificate("ann", until);
+    let ca_pem = cluster.authority.ca_pem().to_owned();
+    let trust = Trust::Tls { ca_pem, credentials: Credentials::new(&certificate_pem, key_pem).unwrap() };
+    let posing = Identity { trust, ..Identity::plaintext("c1", NodeRole::Control, "n9") };
+    let address = serve(&posing, Door::Admin).await;
+    assert!(status_of(&by_token(&cluster, TOKEN), &address, NodeRole::Control).await.is_err());
 }
 
 #[tokio::test]
@@ -258,8 +314,8 @@ async fn a_joining_node_verifies_the_server_by_its_token_and_may_only_join() {
 #[tokio::test]
 async fn on_plaintext_the_stated_cluster_is_checked_and_the_role_believed() {
     let address = serve(&Identity::plaintext("c1", NodeRole::Control, "n1"), Door::Admin).await;
-    let operator = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly).unwrap();
-    assert_eq!(status_of(&operator, &address, NodeRole::Control).await.unwrap(), "operator local");
+    let operator = Dialer::of_operator(&ServerTrust::None, OperatorProof::None, Plaintext::LoopbackOnly).unwrap();
+    assert_eq!(status_of(&operator, &address, NodeRole::Control).await.unwrap(), "admin local");
     let control = of_node(&Identity::plaintext("c1", NodeRole::Control, "n2"));
     assert_eq!(forward(&control, &address).await.unwrap(), "node:n2");
     let data = of_node(&Identity::plaintext("c1", NodeRole::Data, "d1"));
@@ -387,7 +443,7 @@ async fn a_channel_made_before_its_server_starts_connects_when_it_does() {
     let mut client = PeerClient::new(channel);
     assert_eq!(client.forward(timed(raft::ForwardRequest::default())).await.unwrap_err().code(), Code::Unavailable);
     let listener = Listener::bind(&address, Door::Peer, &identity, Plaintext::LoopbackOnly).await.unwrap();
-    let tokens = Arc::new(|_: &blake3::Hash| None::<String>);
+    let tokens = Arc::new(Known { token: token_hash(TOKEN) });
     let router = grpc_server().layer(PeerLayer::new("c1", tokens)).add_service(PeerServer::new(Echo));
     tokio::spawn(router.serve_with_incoming_shutdown(listener.incoming(), pending()));
     client.forward(timed(raft::ForwardRequest::default())).await.unwrap();

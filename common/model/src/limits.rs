@@ -42,6 +42,20 @@ pub const REQUESTS_TRIM_BATCH: usize = 256;
 /// Removed nodes that are remembered, each until the last of its certificates has expired.
 pub const REVOKED_NODES_MAX: usize = 65_536;
 
+/// Operators of a cluster.
+pub const OPERATORS_MAX: usize = 1_000;
+
+/// Entries of the audit trail of calls that were carried out.
+pub const AUDIT_ROWS_MAX: u64 = 100_000;
+/// Entries of the audit trail of calls that were refused: apart, so that no one can push the others out.
+pub const REFUSED_CALLS_MAX: u64 = 10_000;
+/// Milliseconds of stamped time for which an entry of the audit trail is kept: 90 days.
+pub const AUDIT_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1000;
+/// Bytes of what an entry of the audit trail says of a call.
+pub const AUDIT_CALL_BYTES_MAX: usize = 8 * 1024;
+/// Entries of the audit trail that one command records of refused calls.
+pub const RECORDED_CALLS_MAX: usize = 32;
+
 /// Diagnostics kept of one check; more are counted.
 pub const DIAGNOSTICS_MAX: usize = 1_000;
 

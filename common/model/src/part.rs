@@ -43,7 +43,10 @@ pub fn key_len(table: Table) -> Option<usize> {
         | Table::ApiKey
         | Table::Node
         | Table::JoinToken
-        | Table::RevokedNode => Some(1),
+        | Table::RevokedNode
+        | Table::Operator
+        | Table::Audit
+        | Table::RefusedCall => Some(1),
         Table::Stage
         | Table::Deployment
         | Table::Resource
@@ -51,7 +54,8 @@ pub fn key_len(table: Table) -> Option<usize> {
         | Table::RequestValidator
         | Table::Authorizer
         | Table::GatewayResponse
-        | Table::PlanKey => Some(2),
+        | Table::PlanKey
+        | Table::Owned => Some(2),
         Table::Method => Some(3),
     }
 }

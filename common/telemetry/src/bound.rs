@@ -13,6 +13,8 @@ pub const DELTA_BYTES: &str = "delta_bytes";
 pub const SESSION_SEND_TIME: &str = "session_send_time";
 /// Writes of the log that wait for the disk: one more had to wait before it was taken.
 pub const LOG_QUEUE: &str = "log_queue";
+/// Refused calls that wait for their place in the audit trail: one more was not recorded.
+pub const REFUSED_CALLS: &str = "refused_calls";
 /// Connections to the port of health and metrics: one more waited.
 pub const OPERATIONS_CONNECTIONS: &str = "operations_connections";
 /// Buckets of rate limits: a request that needed one more was refused.
@@ -27,7 +29,8 @@ pub const FOLLOW_QUEUE: &str = "follow_queue";
 pub const FOLLOW_OUTGOING: &str = "follow_outgoing";
 
 /// Those of control nodes.
-pub const CONTROL: &[&str] = &[SESSIONS, SNAPSHOTS, DELTA_BYTES, SESSION_SEND_TIME, LOG_QUEUE, OPERATIONS_CONNECTIONS];
+pub const CONTROL: &[&str] =
+    &[SESSIONS, SNAPSHOTS, DELTA_BYTES, SESSION_SEND_TIME, LOG_QUEUE, REFUSED_CALLS, OPERATIONS_CONNECTIONS];
 /// Those of data nodes that are not counted on traffic cores.
 pub const DATA: &[&str] = &[BUCKETS, ADDRESSES, OPERATIONS_CONNECTIONS, FOLLOW_QUEUE, FOLLOW_OUTGOING, DISK_QUEUE];
 /// Those of traffic cores, in the order in which they are counted there (`sluice_pipeline::Bound` says what each is).

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use sluice_identity::Peer;
-use sluice_proto::raft::RequestId;
+use sluice_identity::{Peer, Role, Shown};
+use sluice_proto::raft::{AuditCall, RequestId, Stamp};
 use uuid::Uuid;
 
-use crate::refused::Refused;
+use crate::{audit::Origin, refused::Refused};
 
 /// A call without a deadline of its own ends after this.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -29,20 +29,27 @@ pub(crate) struct Call {
     pub(crate) actor: String,
     /// The node that calls; none for others.
     pub(crate) node_id: Option<String>,
+    /// What the caller may do.
+    pub(crate) role: Role,
+    /// By what an operator has proved who it is.
+    pub(crate) shown: Shown,
     /// When the caller stops waiting.
     pub(crate) deadline: Instant,
     carried: Option<Vec<u8>>,
+    /// Where it came from; none for a call that came by no port.
+    origin: Option<Origin>,
 }
 
 impl Call {
     /// Reads metadata and extensions of a request.
     pub(crate) fn of<T>(request: &tonic::Request<T>) -> Self {
-        let peer = request.extensions().get::<Peer>();
-        let actor = peer.map_or("anonymous", |peer| peer.actor.as_str()).to_owned();
-        let node_id = peer.and_then(|peer| peer.node_id.clone());
+        let peer = request.extensions().get().cloned().unwrap_or_else(Peer::anonymous);
+        let Peer { actor, node_id, role, shown, .. } = peer;
         let timeout = request.metadata().get("grpc-timeout").and_then(|value| timeout_of(value.to_str().ok()?));
         let carried = request.extensions().get::<CarriedRequestId>().map(|id| id.0.clone());
-        Self { actor, node_id, deadline: Instant::now() + timeout.unwrap_or(TIMEOUT_DEFAULT), carried }
+        let origin = request.extensions().get::<Origin>().cloned();
+        let deadline = Instant::now() + timeout.unwrap_or(TIMEOUT_DEFAULT);
+        Self { actor, node_id, role, shown, deadline, carried, origin }
     }
 
     /// As [`Call::of`], for a stream: one without a deadline may take long.
@@ -52,6 +59,17 @@ impl Call {
             Some(_) => call,
             None => Self { deadline: Instant::now() + STREAM_TIMEOUT_DEFAULT, ..call },
         }
+    }
+
+    /// The stamp of a command that the call causes.
+    pub(crate) fn stamp(&self, time_ms: u64, request: Option<RequestId>) -> Stamp {
+        Stamp { actor: self.actor.clone(), time_ms, request, audit: self.audited() }
+    }
+
+    /// What the audit trail says of the call.
+    pub(crate) fn audited(&self) -> Option<AuditCall> {
+        let Origin { address, taken_by, method } = self.origin.clone()?;
+        Some(AuditCall { role: self.role.as_str().to_owned(), address, taken_by, method, ..AuditCall::default() })
     }
 
     /// The request id of `message`: the caller's (`id`), else the one made where the call arrived, else a new one.

@@ -169,7 +169,7 @@ where
 {
     let view = replica.view();
     let time_ms = propose::now_ms(view.stamp());
-    let stamp = Stamp { actor: call.actor.clone(), time_ms, request: Some(request.clone()) };
+    let stamp = call.stamp(time_ms, Some(request.clone()));
     let intent = match how.weight {
         Weight::Light => plan(view, &stamp, attempt)?,
         Weight::Heavy => {

@@ -6,6 +6,7 @@
 
 mod admin;
 mod apis;
+mod audit;
 mod call;
 mod cluster;
 mod commit;
@@ -21,6 +22,7 @@ mod keys;
 mod member;
 mod nearest;
 mod noun;
+mod operators;
 mod patch;
 mod plan;
 mod propose;
@@ -37,7 +39,9 @@ mod succession;
 #[cfg(test)]
 mod testing;
 
+pub use audit::{AuditLayer, Audited};
 pub use fleet::Sessions;
 pub use forward::{Forward, ForwardLayer, PeerCalls};
+pub use operators::{KnownOperators, NewcomerLayer, Newcomers};
 pub use refused::{Reason, Refused};
 pub use services::{AdminSettings, Services};

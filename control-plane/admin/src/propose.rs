@@ -10,6 +10,7 @@ use sluice_raft::ProposeFailure;
 use tonic::Code;
 
 use crate::{
+    audit::summarized,
     call::leave_by,
     refused::{Reason, Refused},
     replica::{Applied, Leader, Replica},
@@ -35,6 +36,7 @@ pub(crate) struct Committed {
 /// # Errors
 /// What apply refused; `NotLeader` when another node leads; `OutcomeUnknown` at the deadline.
 pub(crate) async fn here<R: Replica>(replica: &R, command: Command, deadline: Instant) -> Result<Committed, Refused> {
+    let command = summarized(command);
     match replica.propose(command, leave_by(deadline)).await {
         Ok(applied) => committed(applied),
         Err(failure) => Err(refusal(&failure)),
@@ -50,6 +52,7 @@ pub(crate) async fn anywhere<R: Replica>(
     command: Command,
     deadline: Instant,
 ) -> Result<Committed, Refused> {
+    let command = summarized(command);
     let leave = leave_by(deadline);
     let mut pause = PAUSE_FIRST;
     loop {
@@ -139,7 +142,8 @@ pub(crate) fn stamped(mut command: Command, previous: u64) -> Command {
     command
 }
 
-fn stamp_of(command: &mut Command) -> Option<&mut Stamp> {
+/// The stamp that a command carries.
+pub(crate) fn stamp_of(command: &mut Command) -> Option<&mut Stamp> {
     use command::Kind;
     match command.kind.as_mut()? {
         Kind::Change(command) => command.stamp.as_mut(),
@@ -155,6 +159,10 @@ fn stamp_of(command: &mut Command) -> Option<&mut Stamp> {
         Kind::RenewCertificate(command) => command.stamp.as_mut(),
         Kind::RotateKey(command) => command.stamp.as_mut(),
         Kind::Reseal(command) => command.stamp.as_mut(),
+        Kind::CreateOperator(command) => command.stamp.as_mut(),
+        Kind::ChangeOperator(command) => command.stamp.as_mut(),
+        Kind::DeleteOperator(command) => command.stamp.as_mut(),
+        Kind::RecordCalls(command) => command.stamp.as_mut(),
     }
 }
 

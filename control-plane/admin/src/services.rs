@@ -6,20 +6,24 @@ use sluice_identity::Keyring;
 use sluice_raft::Raft;
 use sluice_rpc::{
     admin::{
-        apis_server::ApisServer, cluster_client::ClusterClient, cluster_server::ClusterServer,
-        config_server::ConfigServer, fleet_server::FleetServer, keys_server::KeysServer,
+        apis_server::ApisServer, audit_server::AuditServer, cluster_client::ClusterClient,
+        cluster_server::ClusterServer, config_server::ConfigServer, fleet_server::FleetServer, keys_server::KeysServer,
+        operators_server::OperatorsServer,
     },
     raft::peer_server::PeerServer,
 };
+use sluice_telemetry::Metrics;
 use tonic::service::Routes;
 use tower::Layer as _;
 
 use crate::{
     admin::{About, Admin},
+    audit::{AuditLayer, Recorder},
     compiler::Compiler,
     fleet::Sessions,
     forward::{Forward, ForwardLayer, PeerCalls},
     imports::Imports,
+    operators::{KnownOperators, NewcomerLayer},
     plan::Tools,
     replica::{PEER_MESSAGE_BYTES_MAX, Replica},
     rotation,
@@ -42,16 +46,17 @@ pub struct AdminSettings {
 #[derive(Clone)]
 pub struct Services {
     admin: Admin<Raft>,
+    recorder: Recorder,
 }
 
 impl Services {
     /// The services of the node of `raft`, which knows the sessions of data nodes by `sessions`.
-    pub fn new(raft: Raft, sessions: Arc<dyn Sessions>, settings: AdminSettings) -> Self {
-        Self { admin: admin(raft, sessions, settings) }
+    pub fn new(raft: Raft, sessions: Arc<dyn Sessions>, settings: AdminSettings, metrics: &Metrics) -> Self {
+        Self { admin: admin(raft, sessions, settings), recorder: Recorder::new(metrics) }
     }
 
-    /// The services of 7100: Config, Apis, Keys, Fleet, Cluster and server reflection. They go behind `PeerLayer`,
-    /// `RolesLayer` and [`Services::forward_layer`].
+    /// The services of 7100: Config, Apis, Keys, Fleet, Cluster, Operators, Audit and server reflection. They go behind
+    /// [`Services::audit_layer`], [`Services::newcomer_layer`], `PeerLayer`, `RolesLayer` and [`Services::forward_layer`].
     pub fn routes(&self) -> Routes {
         routes(&self.admin)
     }
@@ -65,6 +70,26 @@ impl Services {
     /// among their extensions; no gate stands before it.
     pub fn cluster_client(&self) -> ClusterClient<Forward<Routes, Raft>> {
         ClusterClient::new(self.forward_layer().layer(self.routes()))
+    }
+
+    /// Notes where calls come from, and those that are refused. The outermost but for what counts calls.
+    pub fn audit_layer(&self) -> AuditLayer {
+        AuditLayer::new(self.recorder.clone(), &self.admin.about.node_id)
+    }
+
+    /// Writes what was refused into the audit trail, until it is dropped.
+    pub fn write_audit(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.recorder.clone().write(self.admin.replica.clone(), self.admin.about.node_id.clone())
+    }
+
+    /// Lets this node hear of a token that was made elsewhere before `PeerLayer` refuses it.
+    pub fn newcomer_layer(&self) -> NewcomerLayer {
+        NewcomerLayer::of(self.admin.replica.clone())
+    }
+
+    /// Who the operators are, for `PeerLayer`.
+    pub fn operators(&self) -> KnownOperators {
+        KnownOperators::of(self.admin.replica.clone())
     }
 
     /// The service `Peer` of 7101. Carried calls run on the runtime on which this is called.
@@ -106,6 +131,8 @@ pub(crate) fn routes<R: Replica>(admin: &Admin<R>) -> Routes {
         .add_service(KeysServer::new(admin.clone()))
         .add_service(FleetServer::new(admin.clone()))
         .add_service(ClusterServer::new(admin.clone()))
+        .add_service(OperatorsServer::new(admin.clone()))
+        .add_service(AuditServer::new(admin.clone()))
         .add_service(reflection().build_v1().expect("our own descriptors are complete"))
         .add_service(reflection().build_v1alpha().expect("our own descriptors are complete"));
     routes.routes().prepare()

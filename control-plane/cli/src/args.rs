@@ -7,8 +7,8 @@ use sluice_model::ids::{NotAStageName, StageName};
 use uuid::Uuid;
 
 use crate::{
-    api, cluster, completion, configuration, context, deployment, dev, duration, echo, freshness::Freshness, key, node,
-    output::Format, plan, request, route, stage,
+    api, audit, cluster, completion, configuration, context, deployment, dev, duration, echo, freshness::Freshness,
+    key, node, operator, output::Format, plan, request, route, stage,
 };
 
 /// The operator's command line of Sluice: APIs, stages, keys, plans and the cluster itself.
@@ -51,6 +51,8 @@ impl Cli {
             }
             global.ca_file.take_if(|_| is("ca_file", ValueSource::EnvVariable));
             global.token_file.take_if(|_| is("token_file", ValueSource::EnvVariable));
+            global.cert_file.take_if(|_| is("cert_file", ValueSource::EnvVariable));
+            global.key_file.take_if(|_| is("key_file", ValueSource::EnvVariable));
         }
         Ok(cli)
     }
@@ -66,6 +68,12 @@ pub(crate) struct Global {
     /// File with the operator's token
     #[arg(long, env = "SLUICE_TOKEN_FILE", value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
+    /// File with the operator's certificate, shown instead of a token
+    #[arg(long, env = "SLUICE_CERT_FILE", value_name = "FILE", requires = "key_file", global = true)]
+    pub(crate) cert_file: Option<PathBuf>,
+    /// File with the private key of the operator's certificate
+    #[arg(long, env = "SLUICE_KEY_FILE", value_name = "FILE", global = true)]
+    pub(crate) key_file: Option<PathBuf>,
     /// File with the certificate of the cluster's CA
     #[arg(long, env = "SLUICE_CA_FILE", value_name = "FILE", global = true)]
     pub(crate) ca_file: Option<PathBuf>,
@@ -113,6 +121,12 @@ pub(crate) enum Command {
     /// The cluster itself
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Who drives the cluster: tokens, certificates and roles
+    #[command(subcommand)]
+    Operator(operator::Command),
+    /// Who did what
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Make the cluster's configuration what files say, in one commit
     Apply(configuration::Apply),
     /// What `apply` would change: exits 0 for nothing, 1 for differences, more for errors
@@ -218,7 +232,12 @@ mod tests {
             "sluice plan create gold --rate 100/s --burst 20",
             "sluice plan attach gold pets prod --method 'GET /pets' --rate 1000/h",
             "sluice cluster token create --role data --ttl 1h",
+            "sluice operator create ci --role deployer --ttl 90d --token-file-out ci.token",
+            "sluice --cert-file a.pem --key-file a.key operator certificate alice",
+            "sluice audit list --since 24h --actor ann --method Change --outcome denied --all",
             "sluice apply -f a.yaml -f dir --dry-run",
+            "sluice apply -f dir --owner shop --prune --yes",
+            "sluice diff -f dir --owner shop --prune",
             "sluice get RestApi pets -o yaml",
             "sluice dev --control-nodes 3 --data-nodes 2 --processes --ports auto --ephemeral",
             "sluice dev --import pets.yaml --backend http://127.0.0.1:9000 --stage dev",
@@ -249,6 +268,10 @@ mod tests {
             "sluice plan create gold --rate fast",
             "sluice plan attach gold pets prod --rate 5",
             "sluice cluster token create --role boss",
+            "sluice apply -f dir --prune",
+            "sluice operator create ci",
+            "sluice operator create ci --role boss",
+            "sluice --cert-file a.pem api list",
             "sluice --timeout soon api list",
             "sluice key create alice --request-id 1",
             "sluice dev --control-nodes 2",

@@ -190,13 +190,13 @@ fn is_worth_repeating(status: &Status) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sluice_identity::{Plaintext, ServerTrust};
+    use sluice_identity::{OperatorProof, Plaintext, ServerTrust};
 
     use super::*;
     use crate::failure::Exit;
 
     fn client(urls: &[&str]) -> Client {
-        let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly).unwrap();
+        let dialer = Dialer::of_operator(&ServerTrust::None, OperatorProof::None, Plaintext::LoopbackOnly).unwrap();
         Client::new(&dialer, &urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>()).unwrap()
     }
 
@@ -251,7 +251,7 @@ mod tests {
     fn an_address_that_is_none_is_wrong_usage() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly).unwrap();
+        let dialer = Dialer::of_operator(&ServerTrust::None, OperatorProof::None, Plaintext::LoopbackOnly).unwrap();
         for url in ["nonsense", "http://10.0.0.1:7100", "https://127.0.0.1:7100"] {
             assert_eq!(Client::new(&dialer, &[url.to_owned()]).err().unwrap().exit, Exit::Usage, "{url}");
         }

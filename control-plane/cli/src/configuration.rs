@@ -10,6 +10,7 @@ use sluice_proto::{
 };
 
 use crate::{
+    args::Consent,
     failure::{Exit, Failure, diagnostic_json},
     freshness::Freshness,
     objects,
@@ -21,6 +22,9 @@ use crate::{
 const COLUMNS: [Column; 4] =
     [column("KIND", "kind"), column("NAME", "name"), column("EFFECT", "effect"), column("ID", "id")];
 
+/// Objects that a question names; more are counted.
+const DELETED_SHOWN: usize = 20;
+
 /// The files to read.
 #[derive(Debug, Args)]
 pub(crate) struct Files {
@@ -29,24 +33,45 @@ pub(crate) struct Files {
     files: Vec<PathBuf>,
 }
 
+/// Whose files these are.
+#[derive(Debug, Args)]
+pub(crate) struct Ownership {
+    /// What these files make is this owner's; any name, the same each time
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    /// Delete what an earlier apply of this owner made and these files no longer hold
+    #[arg(long, requires = "owner")]
+    prune: bool,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sluice apply -f pets.yaml
-  sluice apply -f config/ --dry-run")]
+  sluice apply -f config/ --dry-run
+  sluice apply -f config/ --owner shop --prune --yes")]
 pub(crate) struct Apply {
     #[command(flatten)]
     files: Files,
+    #[command(flatten)]
+    ownership: Ownership,
     /// Say what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sluice diff -f pets.yaml")]
+#[command(after_help = "\
+Examples:
+  sluice diff -f pets.yaml
+  sluice diff -f config/ --owner shop --prune")]
 pub(crate) struct Diff {
     #[command(flatten)]
     files: Files,
+    #[command(flatten)]
+    ownership: Ownership,
 }
 
 #[derive(Debug, Args)]
@@ -71,8 +96,15 @@ enum Commit {
 
 impl Apply {
     pub(crate) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let objects = objects::read(&self.files.files)?;
         let commit = if self.dry_run { Commit::No } else { Commit::Yes };
-        let reply = apply(session, &self.files, commit).await?;
+        if self.ownership.prune && commit == Commit::Yes && !self.consent.yes {
+            let planned = apply(session, objects.clone(), &self.ownership, Commit::No).await?;
+            if let Some(deleted) = deleted(&planned) {
+                session.consent(self.consent, &format!("delete {deleted}"))?;
+            }
+        }
+        let reply = apply(session, objects, &self.ownership, commit).await?;
         print(session, &reply);
         Ok(())
     }
@@ -81,7 +113,11 @@ impl Apply {
 impl Diff {
     /// Exits 1 for differences, so that a failure must exit with more.
     pub(crate) async fn run(self, session: &Session) -> Result<Exit, Failure> {
-        let reply = apply(session, &self.files, Commit::No).await;
+        let objects = objects::read(&self.files.files);
+        let reply = match objects {
+            Ok(objects) => apply(session, objects, &self.ownership, Commit::No).await,
+            Err(failure) => Err(failure),
+        };
         let reply = reply.map_err(|failure| match failure.exit {
             Exit::Failed => Failure { exit: Exit::Usage, ..failure },
             _ => failure,
@@ -92,10 +128,32 @@ impl Diff {
     }
 }
 
-async fn apply(session: &Session, files: &Files, commit: Commit) -> Result<ApplyReply, Failure> {
-    let objects = objects::read(&files.files)?;
-    let message = ApplyRequest { request_id: session.requests.next(), objects, dry_run: commit == Commit::No };
+async fn apply(
+    session: &Session,
+    objects: Vec<Object>,
+    ownership: &Ownership,
+    commit: Commit,
+) -> Result<ApplyReply, Failure> {
+    let message = ApplyRequest {
+        request_id: session.requests.next(),
+        objects,
+        dry_run: commit == Commit::No,
+        owner: ownership.owner.clone(),
+        prune: ownership.prune,
+    };
     session.client.call(session.timeout, message, async |channel, request| config(channel).apply(request).await).await
+}
+
+/// What an apply deletes, in words; none when it deletes nothing.
+fn deleted(reply: &ApplyReply) -> Option<String> {
+    let gone = reply.objects.iter().filter(|object| object.effect == "deleted");
+    let names: Vec<_> = gone.map(|object| format!("{} {}", object.kind, object.name)).collect();
+    let shown = names.iter().take(DELETED_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => None,
+        many if many > DELETED_SHOWN => Some(format!("{shown} and {} more", many - DELETED_SHOWN)),
+        _ => Some(shown),
+    }
 }
 
 fn print(session: &Session, reply: &ApplyReply) {

@@ -6,7 +6,7 @@
 //! [contexts.prod]
 //! control = ["https://control-1.example:7100", "https://control-2.example:7100"]
 //! ca-file = "/etc/sluice/ca.pem"
-//! token-file = "/etc/sluice/token"
+//! token-file = "/etc/sluice/token"     # or cert-file and key-file
 //! ```
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -33,6 +33,10 @@ pub(crate) struct Cluster {
     pub(crate) ca_file: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert_file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 impl Contexts {

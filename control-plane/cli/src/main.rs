@@ -7,6 +7,7 @@
 mod api;
 mod args;
 mod assignment;
+mod audit;
 mod client;
 mod cluster;
 mod completion;
@@ -14,6 +15,7 @@ mod configuration;
 mod context;
 mod contexts;
 mod counted;
+mod credential;
 mod deploy;
 mod deployment;
 mod dev;
@@ -29,6 +31,7 @@ mod key;
 mod node;
 mod noun;
 mod objects;
+mod operator;
 mod output;
 mod plan;
 mod plan_key;
@@ -111,6 +114,8 @@ impl Command {
             Self::Plan(command) => command.run(session).await?,
             Self::Node(command) => command.run(session).await?,
             Self::Cluster(command) => command.run(session).await?,
+            Self::Operator(command) => command.run(session).await?,
+            Self::Audit(command) => command.run(session).await?,
             Self::Apply(command) => command.run(session).await?,
             Self::Get(command) => command.run(session).await?,
             Self::Diff(command) => return command.run(session).await,

@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, io::Write as _, rc::Rc, time::Duration};
 
 use serde_json::Value;
-use sluice_identity::{Channel, Dialer, Plaintext, ServerTrust, read_secret};
+use sluice_identity::{Channel, Dialer, OperatorProof, Plaintext, ServerTrust};
 use sluice_proto::{
     admin::{ChangeReply, ChangeRequest, GetRequest, ListReply, ListRequest, Operation, Stored, operation},
     model::Ref,
@@ -14,6 +14,7 @@ use crate::{
     args::{Consent, Global},
     client::Client,
     contexts::Contexts,
+    credential::{Credential, both},
     failure::{Exit, Failure},
     freshness::Freshness,
     noun::Noun,
@@ -60,12 +61,9 @@ impl Session {
             }
             None => ServerTrust::None,
         };
-        let token = match global.token_file.clone().or(cluster.token_file) {
-            Some(path) => Some(read_secret(&path).map_err(|failure| Failure::failed(failure.to_string()))?),
-            None => None,
-        };
+        let proof = Credential::of(global, cluster.token_file, both(cluster.cert_file, cluster.key_file)?)?;
         let plaintext = if global.insecure { Plaintext::Anywhere } else { Plaintext::LoopbackOnly };
-        let dialer = Dialer::of_operator(&trust, token.as_ref(), plaintext)
+        let dialer = Dialer::of_operator(&trust, proof.as_proof(), plaintext)
             .map_err(|failure| Failure::usage(failure.to_string()))?;
         let client = Rc::new(Client::new(&dialer, &urls)?);
         let requests = Rc::new(RequestIds::new(global.request_id));
@@ -77,7 +75,7 @@ impl Session {
     /// # Errors
     /// A usage error for an address that is none.
     pub(crate) fn local(urls: &[String], output: Output, timeout: Duration) -> Result<Self, Failure> {
-        let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly)
+        let dialer = Dialer::of_operator(&ServerTrust::None, OperatorProof::None, Plaintext::LoopbackOnly)
             .map_err(|failure| Failure::usage(failure.to_string()))?;
         let client = Rc::new(Client::new(&dialer, urls)?);
         let requests = Rc::new(RequestIds::new(None));

@@ -48,7 +48,7 @@ pub(crate) async fn assemble(
     let sync = SyncServer::new(fleet.clone(), keys.clone(), &metrics);
     let certificate_lifetime = settings.certificate_lifetime;
     let admin = AdminSettings { node_id: identity.node_id.clone(), keys, certificate_lifetime };
-    let services = Services::new(raft.clone(), Arc::new(FleetSessions(fleet.clone())), admin);
+    let services = Services::new(raft.clone(), Arc::new(FleetSessions(fleet.clone())), admin, &metrics);
     let folder = data.root().to_owned();
     let report = Arc::new(Report::new(raft.clone(), metrics.clone(), stops.all_but_peers.clone()));
     let this = this_node(&identity, &announced);
@@ -61,6 +61,7 @@ pub(crate) async fn assemble(
         data.founded()?;
     }
     wiring.serve_admin(listeners.admin, &services, sync);
+    wiring.keep_audit(&services);
     wiring.serve_http(listeners.http, report.clone());
     wiring.watch_raft();
     wiring.watch_removal(&identity.node_id, data.root());

@@ -106,7 +106,7 @@ async fn trim(raft: &Raft, this: &Node) {
 
 fn stamp(raft: &Raft, this: &Node) -> Stamp {
     let time_ms = now_ms().max(raft.view().stamp());
-    Stamp { actor: format!("node:{}", this.id), time_ms, request: None }
+    Stamp { actor: format!("node:{}", this.id), time_ms, ..Stamp::default() }
 }
 
 /// Proposes here or at the leader; true when it was applied or refused. A failure is tried again at the next look: there

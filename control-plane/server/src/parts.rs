@@ -6,7 +6,7 @@
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use sluice_admin::Services;
-use sluice_identity::{Listener, PeerLayer, Renewal, Revoked, RolesLayer, TokenCheck, grpc_server};
+use sluice_identity::{Listener, PeerLayer, Renewal, Revoked, RolesLayer, grpc_server};
 use sluice_proto::raft::Node;
 use sluice_raft::Raft;
 use sluice_sync::SyncServer;
@@ -66,7 +66,7 @@ impl Wiring {
     pub(crate) fn serve_peers(&mut self, listener: Listener, services: &Services) {
         let carried = OnRuntime::new(services.peer_service(), Handle::current());
         let router = grpc_server()
-            .layer(self.peer_layer())
+            .layer(self.peer_layer(services))
             .layer(RolesLayer)
             .add_service(self.raft.peer_service())
             .add_service(carried);
@@ -81,7 +81,9 @@ impl Wiring {
     pub(crate) fn serve_admin(&mut self, listener: Listener, services: &Services, sync: SyncServer) {
         let router = grpc_server()
             .layer(CallsLayer::new(&self.metrics))
-            .layer(self.peer_layer())
+            .layer(services.audit_layer())
+            .layer(services.newcomer_layer())
+            .layer(self.peer_layer(services))
             .layer(RolesLayer)
             .layer(services.forward_layer())
             .add_routes(services.routes())
@@ -89,6 +91,15 @@ impl Wiring {
         let stop = self.stops.all_but_peers.clone().cancelled_owned();
         let serving = async move { router.serve_with_incoming_shutdown(listener.incoming(), stop).await };
         self.start("the admin port", async { serving.await.map_err(|error| error.to_string()) });
+    }
+
+    /// What is refused on 7100, into the audit trail.
+    pub(crate) fn keep_audit(&mut self, services: &Services) {
+        let writing = self.stops.all_but_peers.clone().run_until_cancelled_owned(services.write_audit());
+        self.start("the audit trail", async {
+            writing.await;
+            Ok(())
+        });
     }
 
     /// 7180: health and metrics.
@@ -163,9 +174,8 @@ impl Wiring {
         });
     }
 
-    fn peer_layer(&self) -> PeerLayer {
-        PeerLayer::new(&self.cluster_id, Arc::new(BootstrapToken { raft: self.raft.clone() }))
-            .refusing(self.revoked.clone())
+    fn peer_layer(&self, services: &Services) -> PeerLayer {
+        PeerLayer::new(&self.cluster_id, Arc::new(services.operators())).refusing(self.revoked.clone())
     }
 
     fn start(&mut self, name: &'static str, part: impl Future<Output = Result<(), String>> + Send + 'static) {
@@ -179,19 +189,5 @@ impl Wiring {
         part: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
         self.parts.spawn_on(async move { (name, part.await) }.instrument(Span::current()), runtime);
-    }
-}
-
-/// The one operator's token of this release: the one made when the cluster was founded, known by its hash.
-struct BootstrapToken {
-    raft: Raft,
-}
-
-impl TokenCheck for BootstrapToken {
-    fn actor(&self, hash: &blake3::Hash) -> Option<String> {
-        let kept = self.raft.view().cluster()?.bootstrap_token_hash;
-        let kept = blake3::Hash::from_slice(&kept).ok()?;
-        // blake3 compares in constant time.
-        (kept == *hash).then(|| "bootstrap".to_owned())
     }
 }

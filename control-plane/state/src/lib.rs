@@ -18,7 +18,7 @@ pub use apply::{Applied, ChangeSet, apply, apply_encoded};
 pub use draft::{Draft, Writes};
 pub use memory::MemoryTables;
 pub use tables::{Rows, Tables};
-pub use view::{Changed, Delta, EntryPage, Gone, Page, Stored, View, VisibleRow};
+pub use view::{AuditKey, Changed, Delta, EntryPage, Gone, Page, Stored, View, VisibleRow};
 
 #[cfg(test)]
 mod tests;

@@ -153,10 +153,26 @@ impl Certified {
     }
 
     fn cli_to(&self, urls: &[String]) -> Cli {
-        let node = self.control_dir(0);
-        let (token, ca) = (node.join("operator.token"), node.join("identity/ca.pem"));
-        let text = |path: &Path| path.to_str().expect("a path of a test").to_owned();
-        Cli::new(urls).with(&["--token-file", &text(&token), "--ca-file", &text(&ca)])
+        trusting(urls, &self.control_dir(0)).with(&["--token-file", &text(&self.control_dir(0).join("operator.token"))])
+    }
+
+    /// The command line with a token of its own, `file` of the folder of everything, against all control nodes.
+    #[must_use]
+    pub fn cli_of(&self, file: &str) -> Cli {
+        self.without_proof().with(&["--token-file", &text(&self.folder.path().join(file))])
+    }
+
+    /// The same against one control node.
+    #[must_use]
+    pub fn cli_at(&self, index: usize, file: &str) -> Cli {
+        self.cli_of(file).with(&["--control", &self.url(index)])
+    }
+
+    /// The command line that trusts the cluster and shows nothing of its own.
+    #[must_use]
+    pub fn without_proof(&self) -> Cli {
+        let urls: Vec<_> = (0..self.control.len()).map(|index| self.url(index)).collect();
+        trusting(&urls, &self.control_dir(0))
     }
 
     fn url(&self, index: usize) -> String {
@@ -250,6 +266,15 @@ impl Certified {
         .await;
         usize::try_from(leader - 1).expect("a cluster of a test is small")
     }
+}
+
+/// The command line that knows the cluster of a control node's folder by its CA.
+fn trusting(urls: &[String], folder: &Path) -> Cli {
+    Cli::new(urls).with(&["--ca-file", &text(&folder.join("identity/ca.pem"))])
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("a path of a test").to_owned()
 }
 
 impl Member {

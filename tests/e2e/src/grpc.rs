@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use sluice_identity::{Channel, Dialer, NodeRole, Plaintext, Purpose, ServerTrust, roles::LOCAL_METADATA};
+use sluice_identity::{
+    Channel, Dialer, NodeRole, OperatorProof, Plaintext, Purpose, ServerTrust, roles::LOCAL_METADATA,
+};
 use sluice_proto::{
     admin::{
         ChangeReply, ChangeRequest, GetRequest, ListRequest, Operation, Put, StateDigest, StatusRequest, Stored,
@@ -25,7 +27,7 @@ const PAGE_SIZE: u32 = 500;
 /// When the URL is none.
 #[must_use]
 pub fn channel(url: &str) -> Channel {
-    let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly);
+    let dialer = Dialer::of_operator(&ServerTrust::None, OperatorProof::None, Plaintext::LoopbackOnly);
     let dialer = dialer.expect("an operator on loopback needs nothing");
     dialer.channel(url, NodeRole::Control, Purpose::Admin).expect("the URL of a node is one")
 }

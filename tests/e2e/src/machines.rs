@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sluice_identity::{Channel, Dialer, NodeRole, Plaintext, Purpose, ServerTrust};
+use sluice_identity::{Channel, Dialer, NodeRole, OperatorProof, Plaintext, Purpose, ServerTrust};
 use tempfile::TempDir;
 
 use crate::{
@@ -151,7 +151,7 @@ pub fn url(host: usize) -> String {
 /// Never: plaintext needs no certificate.
 #[must_use]
 pub fn channel(host: usize) -> Channel {
-    let dialer = Dialer::of_operator(&ServerTrust::None, None, Plaintext::Anywhere);
+    let dialer = Dialer::of_operator(&ServerTrust::None, OperatorProof::None, Plaintext::Anywhere);
     let dialer = dialer.expect("an operator of a plaintext cluster needs nothing");
     dialer.channel(&url(host), NodeRole::Control, Purpose::Admin).expect("the URL of a node is one")
 }

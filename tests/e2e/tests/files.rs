@@ -102,3 +102,35 @@ async fn answers(dev: &Dev, cli: &Cli, api: &str, word: &str) {
     let answer = get(dev.gateway(0), &fixture::route(api, "prod", "/hello"), &key).await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, word.as_bytes()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_owner_no_longer_holds_is_pruned_after_consent() {
+    let folder = TempDir::new().unwrap();
+    let dev = Dev::start(1, 1, folder.path());
+    let cli = dev.cli();
+    let files = folder.path().join("files");
+    std::fs::create_dir(&files).unwrap();
+    write(&files, "one");
+    drop(cli.json(&["key", "create", "by hand"]));
+    let owned = ["-f", path(&files), "--owner", "shop"];
+    let with = |more: &[&'static str]| [&["apply"][..], &owned, more].concat();
+    assert_eq!(effects(&cli.json(&with(&[]))).len(), 3);
+    std::fs::remove_file(files.join("1-api.yaml")).unwrap();
+    std::fs::write(files.join("2-plan.yaml"), "kind: ApiKey\nname: alice\nspec: {valueFrom: {file: alice.key}}\n")
+        .unwrap();
+    assert_eq!(cli.run(&[&["diff"][..], &owned].concat()).status.code(), Some(0), "without --prune nothing goes");
+    assert_eq!(cli.run(&[&["diff"][..], &owned, &["--prune"]].concat()).status.code(), Some(1));
+    let expected = [("ApiKey", "unchanged"), ("UsagePlan", "deleted"), ("RestApi", "deleted")];
+    assert_eq!(effects(&cli.json(&with(&["--prune", "--dry-run"]))), expected);
+    let asked = cli.refused(2, &with(&["--prune"]));
+    assert!(asked["error"]["message"].as_str().unwrap().contains("delete UsagePlan gold, RestApi hello"), "{asked}");
+    assert_eq!(cli.json(&["api", "list"])["items"].as_array().unwrap().len(), 1);
+    let pruned = cli.json(&with(&["--prune", "--yes"]));
+    assert_eq!(effects(&pruned), expected);
+    assert!(pruned["revision"]["number"].is_u64(), "one revision: {pruned}");
+    assert_eq!(cli.json(&["api", "list"])["items"], serde_json::json!([]));
+    assert_eq!(cli.json(&["key", "list"])["items"].as_array().unwrap().len(), 2, "what others made stays");
+    assert_eq!(effects(&cli.json(&with(&["--prune"]))), [("ApiKey", "unchanged")], "nothing to ask for");
+    assert_eq!(cli.run(&["apply", "-f", path(&files), "--prune"]).status.code(), Some(2), "whose?");
+    dev.stop();
+}

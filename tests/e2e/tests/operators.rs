@@ -47,6 +47,9 @@ async fn every_list_and_get_reads_one_node_without_a_leader_and_says_so() {
         &["node", "get", &node],
         &["cluster", "status"],
         &["cluster", "token", "list"],
+        &["operator", "list"],
+        &["operator", "get", "bootstrap"],
+        &["audit", "list"],
         &["get", "RestApi"],
     ];
     let refused = cli.clone().with(&["--timeout", "2s"]).refused(3, reads[0]);

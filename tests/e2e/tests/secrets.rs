@@ -23,8 +23,7 @@ use tempfile::TempDir;
 /// Bytes of a piece: more than chance finds in some hundred megabytes.
 const PIECE: usize = 10;
 /// Files that are there to hold a secret; each is readable by its owner only.
-const KEEPERS: [&str; 5] =
-    ["cluster.key", "operator.token", "identity/node.pem", "node.pem", "last-good.key"];
+const KEEPERS: [&str; 5] = ["cluster.key", "operator.token", "identity/node.pem", "node.pem", "last-good.key"];
 
 /// Something that is looked for.
 struct Wanted {

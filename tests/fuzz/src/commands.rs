@@ -5,8 +5,10 @@
 
 use prost::Message;
 use sluice_proto::raft::{
-    Change, Command, DeleteRow, Deploy, FoundCluster, JoinToken, KeyFields, Node, PutJoinToken, PutNode, PutRow,
-    RequestId, RowChange, RowRef, Stamp, Table, Trim, UploadContent, UseJoinToken, command, row_change::Kind,
+    AuditCall, AuditEntry, Change, ChangeOperator, Command, CreateOperator, DeleteOperator, DeleteRow, Deploy,
+    FoundCluster, JoinToken, KeyFields, Node, Operator, OperatorCertificate, PutJoinToken, PutNode, PutRow,
+    RecordCalls, RequestId, RowChange, RowRef, Stamp, Table, Trim, UploadContent, UseJoinToken, command,
+    row_change::Kind,
 };
 use sluice_state::{Draft, MemoryTables, View, apply_encoded};
 
@@ -53,7 +55,7 @@ pub fn run(input: &[u8]) {
     at_once.write(draft.into_writes());
     assert!(at_once == one_by_one, "the same log leads to the same bytes, however it is batched");
     let view = View(&one_by_one);
-    drop((view.nodes(), view.join_tokens(), view.cluster(), view.digest()));
+    drop((view.nodes(), view.join_tokens(), view.cluster(), view.digest(), view.operators(), view.audit(None).count()));
 }
 
 fn pieces(mut input: &[u8]) -> Vec<&[u8]> {
@@ -105,7 +107,7 @@ fn seeds() -> Vec<Vec<u8>> {
         delete(Table::RestApi, &["a1"]),
     ];
     let served = vec![change(api.to_vec()), change(vec![deploy]), change(members)];
-    vec![log(&served), log(&[&served[..], &[change(gone)]].concat()), log(&membership())]
+    vec![log(&served), log(&[&served[..], &[change(gone)]].concat()), log(&membership()), log(&access())]
 }
 
 fn membership() -> Vec<command::Kind> {
@@ -135,6 +137,27 @@ fn membership() -> Vec<command::Kind> {
     ]
 }
 
+fn access() -> Vec<command::Kind> {
+    let operator =
+        Operator { name: "ann".into(), role: "admin".into(), token_hash: vec![1; 32].into(), ..Operator::default() };
+    let call = AuditCall { method: "/a/B".into(), rows: vec!["put".into()], ..AuditCall::default() };
+    let audited = Some(Stamp { audit: Some(call.clone()), ..stamp(None).unwrap_or_default() });
+    let entry = AuditEntry { call: Some(call), outcome: "denied".into(), ..AuditEntry::default() };
+    let owned = Kind::Put(PutRow { name: "shop".into(), ..put_row(Table::Owned, &["ApiKey", "k1"]) });
+    vec![
+        command::Kind::CreateOperator(CreateOperator { stamp: audited, operator: Some(operator) }),
+        command::Kind::ChangeOperator(ChangeOperator {
+            stamp: stamp(None),
+            name: "ann".into(),
+            token_hash: Some(vec![2; 32].into()),
+            certificate: Some(OperatorCertificate { serial: "0a".into(), expires_ms: NOW_MS }),
+        }),
+        command::Kind::DeleteOperator(DeleteOperator { stamp: stamp(None), name: "ann".into() }),
+        command::Kind::RecordCalls(RecordCalls { stamp: stamp(None), entries: vec![entry] }),
+        change(vec![owned]),
+    ]
+}
+
 fn log(kinds: &[command::Kind]) -> Vec<u8> {
     kinds.iter().flat_map(|kind| Command { kind: Some(kind.clone()) }.encode_length_delimited_to_vec()).collect()
 }
@@ -144,7 +167,7 @@ fn encoded(kind: command::Kind) -> Vec<u8> {
 }
 
 fn stamp(request: Option<RequestId>) -> Option<Stamp> {
-    Some(Stamp { actor: "local".into(), time_ms: NOW_MS, request })
+    Some(Stamp { actor: "local".into(), time_ms: NOW_MS, request, ..Default::default() })
 }
 
 fn change(kinds: Vec<Kind>) -> command::Kind {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sluice_identity::{NodeRole, SignedCertificate, admit, token_hash};
 use sluice_proto::{
     admin::{JoinReply, JoinRequest},
-    raft::{ClusterRow, Command, Node, Stamp, UseJoinToken, command},
+    raft::{ClusterRow, Command, Node, UseJoinToken, command},
 };
 use tracing::info;
 
@@ -60,9 +60,8 @@ pub(super) async fn join<R: Replica>(
             time_ms
         };
         // Without a request id, which is forgotten: the node's row is what says that this was done.
-        let stamp = Stamp { actor: call.actor.clone(), time_ms, request: None };
         let command = UseJoinToken {
-            stamp: Some(stamp),
+            stamp: Some(call.stamp(time_ms, None)),
             id: message.token_id.clone(),
             secret_hash: token_hash(&message.token_secret).as_bytes().to_vec().into(),
             node: Some(node.clone()),
@@ -182,7 +181,7 @@ mod tests {
     use sluice_identity::JoinToken;
     use sluice_proto::{
         admin::CreateTokenRequest,
-        raft::{Trim, command::Kind},
+        raft::{Stamp, Trim, command::Kind},
     };
     use tonic::Request;
 
@@ -210,8 +209,11 @@ mod tests {
 
     /// All request ids that are known now are forgotten.
     fn much_later(admin: &Admin<MemoryReplica>) {
-        let stamp =
-            Stamp { actor: "local".into(), time_ms: now_ms(admin.replica.view().stamp()) + 660_000, request: None };
+        let stamp = Stamp {
+            actor: "local".into(),
+            time_ms: now_ms(admin.replica.view().stamp()) + 660_000,
+            ..Default::default()
+        };
         admin.replica.apply(&Command { kind: Some(Kind::Trim(Trim { stamp: Some(stamp) })) });
     }
 

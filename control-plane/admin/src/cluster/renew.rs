@@ -72,7 +72,7 @@ pub(super) async fn note<R: Replica>(
     signed: &SignedCertificate,
 ) -> Result<(), Refused> {
     // Without a request id: a retry is given another certificate, and this one is forgotten by all but the row.
-    let stamp = Stamp { actor: call.actor.clone(), time_ms: now_ms(admin.replica.view().stamp()), request: None };
+    let stamp = Stamp { actor: call.actor.clone(), time_ms: now_ms(admin.replica.view().stamp()), ..Stamp::default() };
     let command = RenewCertificate {
         stamp: Some(stamp),
         node_id: node_id.to_owned(),

@@ -6,7 +6,7 @@ use sluice_proto::{
         CreateTokenReply, CreateTokenRequest, ListTokensReply, ListTokensRequest, RevokeTokenReply, RevokeTokenRequest,
         TokenLine,
     },
-    raft::{self, Command, DeleteJoinToken, PutJoinToken, Stamp, command},
+    raft::{self, Command, DeleteJoinToken, PutJoinToken, command},
 };
 use tonic::Response;
 
@@ -60,7 +60,7 @@ pub(crate) async fn create<R: Replica>(
         created_ms,
         created_by: call.actor.clone(),
     };
-    let stamp = Stamp { actor: call.actor.clone(), time_ms: created_ms, request: Some(request) };
+    let stamp = call.stamp(created_ms, Some(request));
     let command = PutJoinToken { stamp: Some(stamp), token: Some(token) };
     here(&admin.replica, Command { kind: Some(command::Kind::PutJoinToken(command)) }, call.deadline).await?;
     // A replay is told when the token that was made first expires; it was made of the key that sealed then.
@@ -110,7 +110,7 @@ pub(super) async fn revoke<R: Replica>(
 ) -> Result<RevokeTokenReply, Refused> {
     let request = call.request_id(&message.request_id, &message)?;
     let time_ms = now_ms(admin.replica.view().stamp());
-    let stamp = Stamp { actor: call.actor.clone(), time_ms, request: Some(request) };
+    let stamp = call.stamp(time_ms, Some(request));
     let command = DeleteJoinToken { stamp: Some(stamp), id: message.id };
     here(&admin.replica, Command { kind: Some(command::Kind::DeleteJoinToken(command)) }, call.deadline).await?;
     Ok(RevokeTokenReply {})
@@ -118,6 +118,7 @@ pub(super) async fn revoke<R: Replica>(
 
 #[cfg(test)]
 mod tests {
+    use sluice_proto::raft::Stamp;
     use tonic::Request;
 
     use super::*;
@@ -140,7 +141,7 @@ mod tests {
         let id = new_request_id();
         let first = create(&admin, asked(&id)).await.unwrap();
         // Its answer was lost, and time has passed.
-        let later = Stamp { actor: "other".into(), time_ms: now_ms(0) + 60_000, request: None };
+        let later = Stamp { actor: "other".into(), time_ms: now_ms(0) + 60_000, ..Default::default() };
         admin.replica.apply(&crate::propose::change(later, Vec::new()));
         assert_eq!(create(&admin, asked(&id)).await.unwrap(), first);
         let kept = admin.replica.view().join_tokens();

@@ -1,9 +1,7 @@
 //! `Config.Apply`: whole configuration as files, one commit.
 
-use std::sync::Arc;
-
 use sluice_proto::{
-    admin::{ApplyReply, ApplyRequest, Object, ObjectResult},
+    admin::{ApplyReply, ApplyRequest, ObjectResult},
     model::Diagnostic,
     raft::Stamp,
 };
@@ -13,7 +11,7 @@ use crate::{
     admin::Admin,
     call::Call,
     commit::{Done, How, Intent, OnRace, Place, Weight, barrier, commit},
-    files::plan_files,
+    files::{Files, Owner, plan_files},
     ids::Ids,
     propose::now_ms,
     refused::{Reason, Refused},
@@ -30,11 +28,11 @@ pub(super) async fn apply<R: Replica>(
 ) -> Result<ApplyReply, Refused> {
     let request = call.request_id(&message.request_id, &message)?;
     let ids = Ids::of_request(&call.actor, &request.id);
-    let objects: Arc<[Object]> = message.objects.into();
+    let files = Files { objects: message.objects.into(), owner: Owner::of(message.owner, message.prune)? };
     let plan = {
-        let (tools, objects) = (admin.tools.clone(), objects);
+        let (tools, files) = (admin.tools.clone(), files);
         move |view: View<R::Tables>, stamp: &Stamp, _| -> Result<Intent<Told>, Refused> {
-            let planned = plan_files(&view.0, &tools, &mut ids.clone(), stamp, &objects)?;
+            let planned = plan_files(&view.0, &tools, &mut ids.clone(), stamp, &files)?;
             let told = (planned.results, planned.warnings);
             Ok(Intent { uploads: planned.uploads, rows: planned.rows, told })
         }
@@ -64,7 +62,7 @@ where
 {
     barrier(&admin.replica, call.deadline).await?;
     let view = admin.replica.view();
-    let stamp = Stamp { actor: call.actor.clone(), time_ms: now_ms(view.stamp()), request: None };
+    let stamp = call.stamp(now_ms(view.stamp()), None);
     let planned = tokio::task::spawn_blocking(move || plan(view, &stamp, 0)).await;
     let ended = |error| Refused::new(Reason::Unavailable, format!("planning ended: {error}"));
     let (objects, diagnostics) = planned.map_err(ended)??.told;

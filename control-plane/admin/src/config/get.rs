@@ -1,5 +1,6 @@
 //! `Config.Get`: one document.
 
+use sluice_identity::OperatorRole;
 use sluice_proto::{
     admin::{GetReply, GetRequest, Stored},
     model::{Document, document},
@@ -8,9 +9,11 @@ use tonic::Response;
 
 use crate::{
     admin::Admin,
+    audit::record_read,
     call::Call,
     config::fresh_view,
     noun::Noun as _,
+    operators::require,
     plan::{described, without_secrets},
     read,
     refused::Refused,
@@ -26,13 +29,19 @@ pub(super) async fn get<R: Replica>(
     let name =
         message.r#ref.ok_or_else(|| Refused::invalid("ref", "expected the name of a document, found none", ""))?;
     let (kind, _) = read::named(&name, "ref")?;
+    if message.show_value {
+        require(call, OperatorRole::Admin, "the value of an API key")?;
+    }
     let view = fresh_view(&admin.replica, call, message.stale).await?;
     let (document, version) = read::document(&view, kind, &name.ids)
         .ok_or_else(|| Refused::not_found(format!("{} does not exist", described(kind, &name.ids))))?;
     let document = match document.kind {
         Some(document::Kind::ApiKey(key)) => {
             let value = match (message.show_value, &key.sealed_value) {
-                (true, Some(sealed)) => Some(admin.tools.secrets.open(&key.id, sealed)?),
+                (true, Some(sealed)) => {
+                    record_read(admin, call, format!("show the value of api key {} ({})", key.id, key.name)).await?;
+                    Some(admin.tools.secrets.open(&key.id, sealed)?)
+                }
                 _ => None,
             };
             let mut key = without_secrets(key);

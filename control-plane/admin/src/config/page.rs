@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sluice_state::View;
 
-use crate::{call::Call, commit::barrier, refused::Refused, replica::Replica};
+use crate::{call::Call, commit::barrier, operators::still_known, refused::Refused, replica::Replica};
 
 /// Where a page ended: the key of its last row. Opaque to callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +34,15 @@ impl PageToken {
 /// The state to read: everything committed before the call, or what this node has where the caller takes it stale.
 ///
 /// # Errors
-/// `Unavailable` when no leader confirms itself before the deadline.
+/// `Unavailable` when no leader confirms itself before the deadline; `Denied` when the caller was deleted meanwhile.
 pub(crate) async fn fresh_view<R: Replica>(replica: &R, call: &Call, stale: bool) -> Result<View<R::Tables>, Refused> {
-    if !stale {
-        barrier(replica, call.deadline).await?;
+    if stale {
+        return Ok(replica.view());
     }
-    Ok(replica.view())
+    barrier(replica, call.deadline).await?;
+    let view = replica.view();
+    still_known(&view, call)?;
+    Ok(view)
 }
 
 #[cfg(test)]

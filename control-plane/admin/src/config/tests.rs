@@ -199,7 +199,7 @@ fn everything() -> Vec<Object> {
 }
 
 async fn apply(admin: &Admin, objects: Vec<Object>, dry_run: bool) -> Result<ApplyReply, Status> {
-    let request = ApplyRequest { request_id: Vec::new(), objects, dry_run };
+    let request = ApplyRequest { objects, dry_run, ..ApplyRequest::default() };
     Ok(Admin::apply(admin, Request::new(request)).await?.into_inner())
 }
 
@@ -338,11 +338,11 @@ async fn an_openapi_file_stands_in_the_place_of_resources() {
 async fn a_stamp_never_goes_back() {
     let admin = founded();
     let late = u64::MAX / 2;
-    let stamp = sluice_proto::raft::Stamp { actor: "x".into(), time_ms: late, request: None };
+    let stamp = sluice_proto::raft::Stamp { actor: "x".into(), time_ms: late, ..Default::default() };
     let trim = sluice_proto::raft::Trim { stamp: Some(stamp) };
     let command = Command { kind: Some(command::Kind::Trim(trim)) };
     assert_eq!(crate::propose::stamped(command, late + 5), {
-        let stamp = sluice_proto::raft::Stamp { actor: "x".into(), time_ms: late + 5, request: None };
+        let stamp = sluice_proto::raft::Stamp { actor: "x".into(), time_ms: late + 5, ..Default::default() };
         Command { kind: Some(command::Kind::Trim(sluice_proto::raft::Trim { stamp: Some(stamp) })) }
     });
     drop(admin);

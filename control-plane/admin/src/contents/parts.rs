@@ -87,7 +87,7 @@ pub(crate) struct Uploads {
 
 /// The uploads as commands of at most 1 MiB and 10,000 rows: contents before the parts that name them.
 pub(crate) fn upload_commands(uploads: Uploads, stamp: &Stamp) -> Vec<Command> {
-    let stamp = Stamp { request: None, ..stamp.clone() };
+    let stamp = Stamp { request: None, audit: None, ..stamp.clone() };
     let contents = batches(uploads.contents).map(|contents| UploadContent { contents, ..UploadContent::default() });
     let parts = batches(uploads.parts).map(|parts| UploadContent { parts, ..UploadContent::default() });
     let with_stamp = |upload| UploadContent { stamp: Some(stamp.clone()), ..upload };

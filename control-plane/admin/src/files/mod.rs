@@ -1,13 +1,14 @@
 //! Whole configuration as files: what they want, compared with what is there, as one change.
 //!
 //! Promise: objects are known by kind and name; applying the same files twice changes nothing; all faults of all
-//! objects are reported at once, each with its file. Nothing that the files do not name is touched. Absent: reading
-//! files and secrets (the caller has done it), removing what files no longer hold.
+//! objects are reported at once, each with its file. What the files do not name is touched only where an
+//! owner prunes. Absent: reading files and secrets (the caller has done it).
 
 mod api_key;
 mod diff;
 mod export;
 mod names;
+mod owner;
 mod rest_api;
 mod spec;
 mod stage;
@@ -15,7 +16,10 @@ mod stage;
 mod tests;
 mod usage_plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sluice_proto::{
     admin::{Object, ObjectResult},
@@ -25,6 +29,7 @@ use sluice_proto::{
 use sluice_state::{Tables, View};
 
 pub(crate) use export::{EXPORTED_KINDS, exported};
+pub(crate) use owner::Owner;
 
 use crate::{
     contents::{Uploads, upload_commands},
@@ -39,6 +44,13 @@ const OBJECTS_MAX: usize = 5_000;
 
 /// Kinds in the order in which they are applied: plans name stages and keys.
 const ORDER: [&str; 3] = ["RestApi", "ApiKey", "UsagePlan"];
+
+/// What is to be applied. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub(crate) objects: Arc<[Object]>,
+    pub(crate) owner: Option<Owner>,
+}
 
 /// What applying some files means.
 #[derive(Debug, Default)]
@@ -91,28 +103,61 @@ pub(crate) fn plan_files<T: Tables>(
     tools: &Tools,
     ids: &mut Ids,
     stamp: &Stamp,
-    objects: &[Object],
+    files: &Files,
 ) -> Result<FilesPlan, Refused> {
+    let Files { objects, owner } = files;
     let order = ordered(objects)?;
     let mut rehearsal = Rehearsal::new(base, stamp);
     let mut names = Names::default();
     let mut plan = FilesPlan { results: vec![ObjectResult::default(); objects.len()], ..FilesPlan::default() };
     let mut faults = Vec::new();
+    let mut held = BTreeSet::new();
     for index in order {
         let object = &objects[index];
         ids.turn_to(index);
         let mut planner = Planner { view: View(&rehearsal.draft), tools, ids: &mut *ids, now_ms: stamp.time_ms };
-        let planned =
-            plan_object(&mut planner, object, &names).and_then(|planned| play(&mut rehearsal, planned, stamp));
+        let planned = plan_object(&mut planner, object, &names)
+            .and_then(|planned| owned(&planner.view, owner.as_ref(), object, planned))
+            .and_then(|planned| play(&mut rehearsal, planned, stamp));
         match planned {
             Ok(planned) => {
                 names.insert(&object.kind, &object.name, &planned.id);
+                held.insert((object.kind.clone(), planned.id.clone()));
                 plan.take(index, object, planned);
             }
             Err(refused) => faults.extend(refused.under(&place(object)).diagnostics),
         }
     }
+    if !faults.is_empty() {
+        return Err(Refused::faults(faults));
+    }
+    let pruned = owner.as_ref().map(|owner| owner.pruned(&View(&rehearsal.draft), &held)).unwrap_or_default();
+    for pruned in pruned {
+        let gone = format!("{} {}, which is to be deleted", pruned.result.kind, pruned.result.name);
+        match rehearsal.play(std::slice::from_ref(&pruned.row)) {
+            Ok(()) => {
+                plan.rows.push(pruned.row);
+                plan.results.push(pruned.result);
+            }
+            Err(refused) => faults.extend(refused.under(&gone).diagnostics),
+        }
+    }
     if faults.is_empty() { Ok(plan) } else { Err(Refused::faults(faults)) }
+}
+
+/// The plan of an object as one of its owner's: what is made is the owner's.
+fn owned<T: Tables>(
+    view: &View<T>,
+    owner: Option<&Owner>,
+    object: &Object,
+    mut planned: ObjectPlan,
+) -> Result<ObjectPlan, Refused> {
+    let Some(owner) = owner else { return Ok(planned) };
+    match planned.effect {
+        Effect::Created => planned.rows.push(owner.owns(&object.kind, &planned.id)),
+        Effect::Changed | Effect::Unchanged => owner.may_have(view, &object.kind, &planned.id)?,
+    }
+    Ok(planned)
 }
 
 fn plan_object<T: Tables>(planner: &mut Planner<'_, T>, object: &Object, names: &Names) -> Result<ObjectPlan, Refused> {

@@ -17,7 +17,7 @@ use crate::{
 type Admin = crate::admin::Admin<MemoryReplica>;
 
 async fn apply(admin: &Admin, objects: Vec<Object>) -> ApplyReply {
-    let request = ApplyRequest { request_id: Vec::new(), objects, dry_run: false };
+    let request = ApplyRequest { objects, ..ApplyRequest::default() };
     Admin::apply(admin, Request::new(request)).await.unwrap().into_inner()
 }
 
@@ -141,7 +141,7 @@ async fn all_that_is_wrong_with_a_file_is_said_at_once() {
         "stages": {"prod": {"deploy": true, "tabel": 1, "variables": {"a-b": "x"}}}});
     let plan = json!({"colour": 1, "throttle": {"rateLimit": -1}});
     let objects = vec![object("RestApi", "pets", api), object("UsagePlan", "gold", plan)];
-    let request = ApplyRequest { request_id: Vec::new(), objects, dry_run: true };
+    let request = ApplyRequest { request_id: Vec::new(), objects, dry_run: true, ..ApplyRequest::default() };
     let status = Admin::apply(&admin, Request::new(request)).await.unwrap_err();
     let details: ErrorDetails = prost::Message::decode(status.details()).unwrap();
     let mut found: Vec<_> = details.diagnostics.iter().map(|one| format!("{} {}", one.at, one.hint)).collect();
@@ -181,4 +181,86 @@ async fn a_limit_on_a_method_that_the_stage_does_not_serve_is_said_once() {
     let reply = apply(&admin, vec![limits(&places)]).await;
     assert_eq!(warned(reply), [at("//POST"), at("/nosuch/GET")]);
     assert!(warned(apply(&admin, vec![limits(&places)]).await).is_empty(), "the author knows it");
+}
+
+fn key(name: &str) -> Object {
+    Object { kind: "ApiKey".into(), name: name.into(), spec_json: "{}".into(), ..Object::default() }
+}
+
+fn plan_of(api: &str, key: &str) -> Object {
+    let spec = json!({"apiStages": [{"api": api, "stage": "prod"}], "keys": [key]});
+    Object { kind: "UsagePlan".into(), name: "gold".into(), spec_json: spec.to_string(), ..Object::default() }
+}
+
+async fn apply_as(
+    admin: &Admin,
+    owner: &str,
+    objects: Vec<Object>,
+    more: ApplyRequest,
+) -> Result<ApplyReply, tonic::Status> {
+    let request = ApplyRequest { objects, owner: Some(owner.to_owned()), ..more };
+    Ok(Admin::apply(admin, Request::new(request)).await?.into_inner())
+}
+
+fn pruning() -> ApplyRequest {
+    ApplyRequest { prune: true, ..ApplyRequest::default() }
+}
+
+fn effects(reply: &ApplyReply) -> Vec<String> {
+    reply.objects.iter().map(|one| format!("{} {} {}", one.kind, one.name, one.effect)).collect()
+}
+
+#[tokio::test]
+async fn a_prune_deletes_what_this_owner_made_and_holds_no_more_and_nothing_else() {
+    let admin = founded();
+    apply(&admin, vec![key("by hand")]).await;
+    apply_as(&admin, "other", vec![key("of another")], ApplyRequest::default()).await.unwrap();
+    let all = || vec![answering("one"), key("alice"), key("by hand"), plan_of("pets", "alice")];
+    apply_as(&admin, "shop", all(), ApplyRequest::default()).await.unwrap();
+
+    // Without --prune, and as a dry run, nothing goes.
+    let kept = apply_as(&admin, "shop", vec![key("alice")], ApplyRequest::default()).await.unwrap();
+    assert_eq!(effects(&kept), ["ApiKey alice unchanged"]);
+    let index = admin.replica.log_index();
+    let dry = apply_as(&admin, "shop", vec![key("alice")], ApplyRequest { dry_run: true, ..pruning() }).await.unwrap();
+    let expected = ["ApiKey alice unchanged", "UsagePlan gold deleted", "RestApi pets deleted"];
+    assert_eq!((effects(&dry), admin.replica.log_index()), (expected.map(str::to_owned).to_vec(), index));
+
+    let pruned = apply_as(&admin, "shop", vec![key("alice")], pruning()).await.unwrap();
+    assert_eq!((effects(&pruned), admin.replica.log_index()), (expected.map(str::to_owned).to_vec(), index + 1));
+    assert!(exported(&admin).await.is_empty());
+    let view = crate::replica::Replica::view(&admin.replica);
+    for name in ["alice", "by hand", "of another"] {
+        assert_eq!(read::named_so(&view, sluice_proto::raft::Table::ApiKey, name).len(), 1, "{name}");
+    }
+    let again = apply_as(&admin, "shop", vec![key("alice")], pruning()).await.unwrap();
+    assert_eq!((effects(&again), again.revision), (vec!["ApiKey alice unchanged".to_owned()], None));
+}
+
+#[tokio::test]
+async fn an_object_of_one_owner_is_refused_to_another_until_it_is_deleted() {
+    let admin = founded();
+    let made = apply_as(&admin, "shop", vec![key("alice")], ApplyRequest::default()).await.unwrap();
+    let refused = apply_as(&admin, "other", vec![key("alice")], pruning()).await.unwrap_err();
+    assert!(refused.message().contains("owner shop"), "{refused}");
+    assert_eq!(effects(&apply(&admin, vec![key("alice")]).await), ["ApiKey alice unchanged"]);
+    admin.done(crate::testing::delete(Kind::ApiKey, &[&made.objects[0].id])).await;
+    let view = crate::replica::Replica::view(&admin.replica);
+    assert!(view.by_name(sluice_proto::raft::Table::Owned, "shop").is_empty(), "it goes with the object");
+    apply_as(&admin, "other", vec![key("alice")], ApplyRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_prune_that_would_leave_a_reference_without_its_row_changes_nothing() {
+    let admin = founded();
+    let mine = || vec![answering("one"), key("alice")];
+    apply_as(&admin, "shop", mine(), ApplyRequest::default()).await.unwrap();
+    apply_as(&admin, "plans", vec![plan_of("pets", "alice")], ApplyRequest::default()).await.unwrap();
+    let index = admin.replica.log_index();
+    let refused = apply_as(&admin, "shop", vec![key("alice")], pruning()).await.unwrap_err();
+    assert!(refused.message().contains("RestApi pets, which is to be deleted"), "{refused}");
+    assert!(refused.message().contains("usage plan"), "{refused}");
+    assert_eq!(admin.replica.log_index(), index);
+    let nobody = ApplyRequest { objects: mine(), ..pruning() };
+    assert!(Admin::apply(&admin, Request::new(nobody)).await.unwrap_err().message().contains("owner"));
 }

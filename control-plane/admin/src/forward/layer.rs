@@ -19,8 +19,10 @@ use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
+    audit::Origin,
     call::{CarriedRequestId, leave_by, new_request_id, timeout_of},
     forward::frame,
+    operators::with_shown,
     refused::{NOT_LEADER, Reason, Refused},
     replica::{Leader, PEER_MESSAGE_BYTES_MAX, Replica},
     succession::unless_replaced,
@@ -116,7 +118,7 @@ fn deadline_of(parts: &Parts) -> Instant {
 /// How large a message is read: of a stranger only what a joining node has to say.
 fn bytes_max(parts: &Parts) -> usize {
     match parts.extensions.get::<Peer>().map(|peer| peer.role) {
-        Some(Role::Operator | Role::Control | Role::Data) => PEER_MESSAGE_BYTES_MAX,
+        Some(Role::Operator(_) | Role::Control | Role::Data) => PEER_MESSAGE_BYTES_MAX,
         Some(Role::Anonymous) | None => JOIN_BYTES_MAX,
     }
 }
@@ -178,15 +180,20 @@ async fn carry<R: Replica>(
     deadline: Instant,
 ) -> Result<ForwardReply, Status> {
     let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_else(Peer::anonymous);
+    let origin = parts.extensions.get::<Origin>().cloned().unwrap_or_default();
     let left = deadline.saturating_duration_since(Instant::now());
     let request = ForwardRequest {
         path: parts.uri.path().to_owned(),
         message: frame::message_of(framed)?,
-        actor: peer.actor,
+        actor: peer.actor.clone(),
         role: peer.role.as_str().to_owned(),
         timeout_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
         request_id: request_id.to_vec().into(),
+        caller_address: origin.address,
+        taken_by: origin.taken_by,
+        ..ForwardRequest::default()
     };
+    let request = with_shown(request, &peer.shown);
     unless_replaced(replica, leader, replica.forward(leader, request, deadline)).await
 }
 

@@ -4,7 +4,7 @@
 //! as there is one before the caller's deadline; trying again is one request, by its request id. Absent: streams, which
 //! run where they were called and propose through [`Peer.Propose`](crate::propose).
 
-mod frame;
+pub(crate) mod frame;
 mod layer;
 mod serve;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The leader's end: a carried call runs on the same services as one that came directly.
+//! The leader's end: a carried call runs on the same services as one that came directly, and for whom this node lets.
 
 use std::{
     sync::Arc,
@@ -7,22 +7,28 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Request, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
-use sluice_identity::{Keyring, Peer, Role};
+use sluice_identity::{
+    Keyring,
+    roles::{self, Runs},
+};
 use sluice_proto::raft::{
     ForwardReply, ForwardRequest, GetKeysReply, GetKeysRequest, KeepKeyReply, KeepKeyRequest, ProposeReply,
     ProposeRequest, SessionReport, SessionReportReply,
 };
 use sluice_raft::ProposeFailure;
 use sluice_rpc::raft::peer_server::{self, PeerServer};
+use sluice_state::{Tables, View};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Response, Status, service::Routes};
 use tower::ServiceExt as _;
 
 use crate::{
     admin::Admin,
+    audit::Origin,
     call::{CarriedRequestId, leave_by},
     fleet::Sessions,
     forward::frame,
+    operators,
     propose::stamped,
     refused::NOT_LEADER,
     replica::{Leader, PEER_MESSAGE_BYTES_MAX, Replica},
@@ -76,7 +82,7 @@ impl<R: Replica> peer_server::Peer for PeerCalls<R> {
         if let Some(leader) = self.elsewhere() {
             return Ok(Response::new(not_leader(leader)));
         }
-        let call = request_of(request.into_inner())?;
+        let call = request_of(&self.replica.view(), request.into_inner())?;
         let routes = self.routes.clone();
         // Dropping the carried call drops this one: the handle aborts its task.
         let running = AbortOnDropHandle::new(self.runtime.spawn(answered(routes, call)));
@@ -150,10 +156,15 @@ fn not_leader(leader: u64) -> ForwardReply {
     ForwardReply { not_leader: true, leader, ..ForwardReply::default() }
 }
 
-/// The call as it would have come from the caller itself.
-fn request_of(carried: ForwardRequest) -> Result<Request<tonic::body::Body>, Status> {
-    let role = Role::parse(&carried.role)
-        .ok_or_else(|| Status::invalid_argument(format!("expected a role, found `{}`", carried.role)))?;
+/// The call as it would have come from the caller itself, who may make it as this node knows it.
+fn request_of<T: Tables>(view: &View<T>, carried: ForwardRequest) -> Result<Request<tonic::body::Body>, Status> {
+    let peer = operators::carried(view, &carried)?;
+    if roles::allow(&carried.path, peer.role)?.runs != Runs::Leader {
+        return Err(Status::invalid_argument(format!(
+            "{} is carried nowhere: it runs where it is called",
+            carried.path
+        )));
+    }
     let mut request = Request::post(&carried.path)
         .body(frame::body_of(&carried.message))
         .map_err(|_| Status::invalid_argument(format!("expected the path of a method, found `{}`", carried.path)))?;
@@ -163,8 +174,12 @@ fn request_of(carried: ForwardRequest) -> Result<Request<tonic::body::Body>, Sta
     // gRPC allows eight digits: 27 hours in milliseconds.
     let timeout = format!("{}m", carried.timeout_ms.min(99_999_999));
     headers.insert("grpc-timeout", HeaderValue::from_str(&timeout).expect("digits and a letter are a header value"));
-    let peer = Peer::carried(role, carried.actor);
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(Origin {
+        address: carried.caller_address,
+        taken_by: carried.taken_by,
+        method: carried.path,
+    });
     if !carried.request_id.is_empty() {
         request.extensions_mut().insert(CarriedRequestId(carried.request_id.to_vec()));
     }

@@ -11,7 +11,7 @@ use std::{
 use http::Request;
 use http_body_util::BodyExt as _;
 use prost::Message as _;
-use sluice_identity::Peer;
+use sluice_identity::{LOCAL, Operator, OperatorRole, Peer, Shown, token_hash};
 use sluice_proto::{
     admin::{ChangeReply, ChangeRequest, ErrorDetails},
     model::{ApiKey, RestApi},
@@ -143,7 +143,7 @@ async fn change(follower: &Follower, timeout: &str, message: &ChangeRequest) -> 
         .header("grpc-timeout", timeout)
         .body(frame::body_of(&message.encode_to_vec()))
         .unwrap();
-    request.extensions_mut().insert(Peer::operator("ann"));
+    request.extensions_mut().insert(local());
     let response = service.ready().await.unwrap().call(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let collected = Body::collect(body).await.unwrap();
@@ -152,6 +152,11 @@ async fn change(follower: &Follower, timeout: &str, message: &ChangeRequest) -> 
         Some(status) if status.code() != Code::Ok => Err(status),
         _ => Ok(ChangeReply::decode(frame::message_of(&collected.to_bytes()).unwrap()).unwrap()),
     }
+}
+
+/// Who calls on this machine in a cluster without certificates.
+fn local() -> Peer {
+    Peer::operator(&Operator::new(LOCAL, OperatorRole::Admin), Shown::Nothing)
 }
 
 fn new_api() -> ChangeRequest {
@@ -228,7 +233,31 @@ async fn a_stranger_is_read_only_as_far_as_a_joining_node_has_to_say() {
     };
     assert_eq!(answer(Peer::anonymous(), 65 * 1024).await, Some(Code::ResourceExhausted));
     assert_ne!(answer(Peer::anonymous(), 63 * 1024).await, Some(Code::ResourceExhausted));
-    assert_ne!(answer(Peer::operator("ann"), 65 * 1024).await, Some(Code::ResourceExhausted));
+    assert_ne!(answer(local(), 65 * 1024).await, Some(Code::ResourceExhausted));
+}
+
+#[tokio::test]
+async fn a_carried_call_may_do_no_more_than_the_leader_lets_its_caller() {
+    let (admin, follower) = cluster(0);
+    let token = crate::operators::testing::create(&admin, "vera", "viewer").await;
+    assert!(token.starts_with("slo_"));
+    let ask = async |actor: &str, role: &str, path: &str| {
+        let message = new_api().encode_to_vec().into();
+        let (path, actor, role) = (format!("/sluice.{path}"), actor.into(), role.into());
+        let request = ForwardRequest { path, message, actor, role, timeout_ms: 5_000, ..ForwardRequest::default() };
+        // Whoever it is said to be, the viewer's token is what was shown.
+        let request = crate::operators::with_shown(request, &Shown::Token(token_hash(&token)));
+        follower.leader.forward(tonic::Request::new(request)).await.err().map(|status| status.code())
+    };
+    const CHANGE: &str = "admin.v1.Config/Change";
+    assert_eq!(ask(LOCAL, "deployer", CHANGE).await, None);
+    assert_eq!(ask("vera", "admin", CHANGE).await, Some(Code::PermissionDenied), "a viewer who is said to be more");
+    assert_eq!(ask(LOCAL, "viewer", CHANGE).await, Some(Code::PermissionDenied), "as the other node found it");
+    assert_eq!(ask("nobody", "admin", CHANGE).await, Some(Code::Unauthenticated));
+    assert_eq!(ask("node:d1", "data", CHANGE).await, Some(Code::PermissionDenied));
+    assert_eq!(ask(LOCAL, "boss", CHANGE).await, Some(Code::InvalidArgument));
+    assert_eq!(ask(LOCAL, "admin", "admin.v1.Apis/Import").await, Some(Code::InvalidArgument), "it is carried nowhere");
+    assert_eq!(ask("node:n2", "control", "raft.v1.Peer/Propose").await, Some(Code::InvalidArgument));
 }
 
 /// The service is what the peer port serves.

@@ -16,7 +16,7 @@ pub(crate) struct Rehearsal<'a, T: Tables> {
 
 impl<'a, T: Tables> Rehearsal<'a, T> {
     pub(crate) fn new(base: &'a T, stamp: &Stamp) -> Self {
-        Self { draft: Draft::new(base), stamp: Stamp { request: None, ..stamp.clone() } }
+        Self { draft: Draft::new(base), stamp: Stamp { request: None, audit: None, ..stamp.clone() } }
     }
 
     /// # Errors

@@ -98,7 +98,7 @@ pub(crate) async fn begin<R: Replica>(
         }
     };
     let time_ms = now_ms(admin.replica.view().stamp());
-    let stamp = Stamp { actor: call.actor.clone(), time_ms, request: Some(request) };
+    let stamp = call.stamp(time_ms, Some(request));
     match propose(admin, stamp, Step::Begin, key.id(), call.deadline).await {
         Ok(()) => info!(key_id = key.id(), "cluster key is rotated"),
         // Another call was faster.

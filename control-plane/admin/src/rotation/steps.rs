@@ -205,7 +205,7 @@ async fn put<R: Replica>(admin: &Admin<R>, reseal: Reseal, deadline: Instant) ->
 /// Of what no one asked for, and what may be done twice.
 fn stamp<R: Replica>(admin: &Admin<R>) -> Stamp {
     let actor = format!("node:{}", admin.about.node_id);
-    Stamp { actor, time_ms: now_ms(admin.replica.view().stamp()), request: None }
+    Stamp { actor, time_ms: now_ms(admin.replica.view().stamp()), ..Stamp::default() }
 }
 
 impl Secrets {

@@ -107,7 +107,7 @@ async fn what_was_planned_with_the_old_key_is_planned_again_once_that_is_closed(
         ..Default::default()
     };
     let change = sluice_proto::raft::RowChange { kind: Some(sluice_proto::raft::row_change::Kind::Put(row)) };
-    let stamp = Stamp { actor: "local".into(), time_ms: now_ms(0), request: None };
+    let stamp = Stamp { actor: "local".into(), time_ms: now_ms(0), ..Default::default() };
     let refused = here(&admin.replica, crate::propose::change(stamp, vec![change]), call().deadline).await.unwrap_err();
     assert_eq!(refused.reason, Reason::VersionChanged, "which makes it be planned again");
 }

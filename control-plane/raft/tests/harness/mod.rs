@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_identity::{Dialer, Door, Identity, Listener, NodeRole, PeerLayer, Plaintext, grpc_server};
+use sluice_identity::{
+    Dialer, Door, Identity, Listener, NodeRole, Operator, OperatorCertificate, OperatorRefused, Operators, PeerLayer,
+    Plaintext, grpc_server,
+};
 use sluice_proto::raft::{Change, Command, FoundCluster, PutRow, RowChange, RowRef, Stamp, Table, command, row_change};
 use sluice_raft::{ProposeFailure, Proposed, Raft, RaftFailure, RaftSettings, StoreSnapshot};
 use sluice_state::{Tables, View};
@@ -108,7 +111,7 @@ impl Cluster {
         };
         self.nodes.get_mut(&id).unwrap().address = listener.local_address().to_string();
         let raft = self.open(id).await;
-        let layer = PeerLayer::new(CLUSTER, std::sync::Arc::new(|_: &blake3::Hash| None::<String>));
+        let layer = PeerLayer::new(CLUSTER, std::sync::Arc::new(NoOperators));
         let service = raft.peer_service();
         let serving = raft.runtime().spawn(async move {
             let served = grpc_server().layer(layer).add_service(service);
@@ -229,7 +232,7 @@ pub(crate) fn found() -> FoundCluster {
 }
 
 fn stamp() -> Stamp {
-    Stamp { actor: "test".to_owned(), time_ms: 1_700_000_000_000, request: None }
+    Stamp { actor: "test".to_owned(), time_ms: 1_700_000_000_000, ..Default::default() }
 }
 
 pub(crate) fn plan(name: &str) -> Command {
@@ -270,4 +273,17 @@ pub(crate) fn snapshots(settings: &RaftSettings) -> usize {
 /// The name of the state folder in use: `state-1` until a state is received.
 pub(crate) fn state_folder(settings: &RaftSettings) -> String {
     std::fs::read_to_string(settings.data_dir.join("raft/state/CURRENT")).unwrap().trim_end().to_owned()
+}
+
+/// Plaintext knows no operators.
+struct NoOperators;
+
+impl Operators for NoOperators {
+    fn by_token(&self, _: &blake3::Hash) -> Result<Operator, OperatorRefused> {
+        Err(OperatorRefused::Token)
+    }
+
+    fn by_certificate(&self, certificate: &OperatorCertificate) -> Result<Operator, OperatorRefused> {
+        Err(OperatorRefused::Certificate { name: certificate.name.clone() })
+    }
 }

@@ -3,7 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
-use sluice_identity::{Channel, Dialer, Identity, NodeRole, Plaintext, Purpose, ServerTrust, read_secret};
+use sluice_identity::{
+    Channel, Dialer, Identity, NodeRole, OperatorProof, Plaintext, Purpose, ServerTrust, read_secret,
+};
 use sluice_proto::{
     admin::CreateTokenRequest,
     raft::{Command, DeleteNode, Stamp, command},
@@ -169,7 +171,8 @@ async fn a_control_node_that_was_removed_is_refused_ends_and_does_not_start_agai
 fn operator(folder: &Path, node: &ControlNode) -> Channel {
     let token = read_secret(&folder.join("operator.token")).unwrap();
     let ca = std::fs::read_to_string(Identity::ca_path(&folder.join("identity"))).unwrap();
-    let dialer = Dialer::of_operator(&ServerTrust::Ca(ca), Some(&token), Plaintext::LoopbackOnly).unwrap();
+    let dialer =
+        Dialer::of_operator(&ServerTrust::Ca(ca), OperatorProof::Token(&token), Plaintext::LoopbackOnly).unwrap();
     dialer.channel(&node.admin_url(), NodeRole::Control, Purpose::Admin).unwrap()
 }
 
@@ -182,7 +185,7 @@ async fn a_follower_carries_a_call_to_the_leader_and_streams_end_when_their_node
     voters(&[&first, &second], 2).await;
     let follower = if first.raft().leadership().borrow().this { &second } else { &first };
 
-    let local = Dialer::of_operator(&ServerTrust::None, None, Plaintext::LoopbackOnly).unwrap();
+    let local = Dialer::of_operator(&ServerTrust::None, OperatorProof::None, Plaintext::LoopbackOnly).unwrap();
     let channel = local.channel(&follower.admin_url(), NodeRole::Control, Purpose::Admin).unwrap();
     let request = CreateTokenRequest { role: "data".into(), ..CreateTokenRequest::default() };
     ClusterClient::new(channel).create_token(request).await.unwrap();

@@ -12,6 +12,10 @@ use crate::{
     tables::Tables,
 };
 
+/// What an owner's files make, and where it stands.
+const OWNED_KINDS: [(&str, Table); 3] =
+    [("RestApi", Table::RestApi), ("ApiKey", Table::ApiKey), ("UsagePlan", Table::Plan)];
+
 impl<T: Tables> Run<'_, '_, T> {
     pub(super) fn change(&mut self, change: &Change) -> Flow {
         if change.rows.len() > limits::CHANGE_ROWS_MAX {
@@ -48,14 +52,17 @@ impl<T: Tables> Run<'_, '_, T> {
             Table::Deployment => self.put_deployment(&id, put),
             Table::ApiKey => self.put_api_key(&id, put),
             Table::PlanKey => self.put_plan_key(&id, put),
-            Table::Plan | Table::Domain | Table::Setting => self.put_plain(&id, put, &[]),
+            Table::Plan | Table::Domain | Table::Setting | Table::Owned => self.put_plain(&id, put, &[]),
             Table::Unspecified
             | Table::Part
             | Table::Content
             | Table::KeyView
             | Table::Node
             | Table::JoinToken
-            | Table::RevokedNode => {
+            | Table::RevokedNode
+            | Table::Operator
+            | Table::Audit
+            | Table::RefusedCall => {
                 invalid(format!("expected a table that changes write, found {}", id.table.as_str_name()))
             }
         }
@@ -95,27 +102,42 @@ impl<T: Tables> Run<'_, '_, T> {
     fn delete(&mut self, delete: &DeleteRow) -> Flow {
         let Some(row) = &delete.row else { return invalid("expected the row to delete, found none") };
         let id = row_id(row)?;
+        self.delete_of_table(&id, delete)?;
+        self.disown(&id);
+        Ok(())
+    }
+
+    /// Who owned a row that has gone owns it no longer.
+    fn disown(&mut self, gone: &RowId) {
+        let Some((kind, _)) = OWNED_KINDS.into_iter().find(|(_, table)| *table == gone.table) else { return };
+        let owned = RowId::of_parts(Table::Owned, &[kind, &String::from_utf8_lossy(&gone.key)]);
+        if let Some(current) = self.stored(&owned) {
+            self.remove_row(&owned, current);
+        }
+    }
+
+    fn delete_of_table(&mut self, id: &RowId, delete: &DeleteRow) -> Flow {
         match id.table {
-            Table::RestApi => self.delete_api(&id, delete.expected_version.into()),
+            Table::RestApi => self.delete_api(id, delete.expected_version.into()),
             Table::Resource
             | Table::Method
             | Table::Model
             | Table::RequestValidator
             | Table::Authorizer
-            | Table::GatewayResponse => self.delete_entry(&id, delete.expected_version.into()),
+            | Table::GatewayResponse => self.delete_entry(id, delete.expected_version.into()),
             Table::Deployment => {
-                let current = self.expect_row(&id, delete.expected_version)?;
-                self.expect_unreferenced(&id)?;
-                self.remove_deployment(&id, current);
+                let current = self.expect_row(id, delete.expected_version)?;
+                self.expect_unreferenced(id)?;
+                self.remove_deployment(id, current);
                 Ok(())
             }
-            Table::ApiKey => self.delete_api_key(&id, delete.expected_version),
-            Table::Plan => self.delete_plan(&id, delete.expected_version),
-            Table::PlanKey => self.delete_plan_key(&id, delete.expected_version),
-            Table::Stage | Table::Domain | Table::Setting => {
-                let current = self.expect_row(&id, delete.expected_version)?;
-                self.expect_unreferenced(&id)?;
-                self.remove_row(&id, current);
+            Table::ApiKey => self.delete_api_key(id, delete.expected_version),
+            Table::Plan => self.delete_plan(id, delete.expected_version),
+            Table::PlanKey => self.delete_plan_key(id, delete.expected_version),
+            Table::Stage | Table::Domain | Table::Setting | Table::Owned => {
+                let current = self.expect_row(id, delete.expected_version)?;
+                self.expect_unreferenced(id)?;
+                self.remove_row(id, current);
                 Ok(())
             }
             Table::Unspecified
@@ -124,7 +146,10 @@ impl<T: Tables> Run<'_, '_, T> {
             | Table::KeyView
             | Table::Node
             | Table::JoinToken
-            | Table::RevokedNode => {
+            | Table::RevokedNode
+            | Table::Operator
+            | Table::Audit
+            | Table::RefusedCall => {
                 invalid(format!("expected a table that changes delete from, found {}", id.table.as_str_name()))
             }
         }

@@ -107,6 +107,7 @@ impl<T: Tables> Run<'_, '_, T> {
         self.forget_requests(limits::TRIM_ROWS_MAX);
         self.trim_join_tokens();
         self.trim_revoked_nodes();
+        self.trim_audit(limits::TRIM_ROWS_MAX);
         let Some(oldest_kept) = self.stamp_ms.checked_sub(limits::UNREFERENCED_MS_MAX) else { return };
         let (from, to) = (keys::unreferenced_from(0), keys::unreferenced_from(oldest_kept));
         let aged: Vec<_> = self.draft.scan(&from, &to).take(limits::TRIM_ROWS_MAX).collect();

@@ -5,6 +5,7 @@
 //! number, and the writes stay. Either way the outcome is kept under the request's id.
 
 mod api;
+mod audit;
 mod change;
 mod cluster;
 mod content;
@@ -12,6 +13,7 @@ mod deploy;
 mod entry;
 mod key;
 mod node;
+mod operator;
 mod refcount;
 mod refusal;
 mod request;
@@ -25,8 +27,12 @@ use sluice_proto::raft::{Command, Done, Outcome, Rejected, Stamp, command::Kind,
 
 use crate::{draft::Draft, keys, rows, tables::Tables};
 
+pub(crate) use self::{
+    audit::{entry_of, has_aged, span},
+    rotation::sealing_key,
+    settle::GONE,
+};
 use self::{refusal::Flow, request::Request, run::Run};
-pub(crate) use self::{rotation::sealing_key, settle::GONE};
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +59,8 @@ pub(crate) struct Bounds {
     pub(crate) change_key_bytes_max: u64,
     pub(crate) requests_max: u64,
     pub(crate) part_bytes_max: usize,
+    pub(crate) audit_rows_max: u64,
+    pub(crate) refused_rows_max: u64,
 }
 
 impl Bounds {
@@ -61,6 +69,8 @@ impl Bounds {
         change_key_bytes_max: limits::CHANGE_KEY_BYTES_MAX,
         requests_max: limits::REQUESTS_MAX,
         part_bytes_max: limits::PART_BYTES_MAX,
+        audit_rows_max: limits::AUDIT_ROWS_MAX,
+        refused_rows_max: limits::REFUSED_CALLS_MAX,
     };
 }
 
@@ -105,6 +115,7 @@ pub(crate) fn apply_within<T: Tables>(
     let outcome = match execute(&mut run, command) {
         Ok(()) => {
             run.settle();
+            run.audit(stamp);
             let done = Done { number: run.progress.number, version: log_index };
             Outcome { kind: Some(outcome::Kind::Done(done)) }
         }
@@ -146,11 +157,18 @@ fn stamp_of(command: &Command) -> Flow<&Stamp> {
         Some(Kind::RenewCertificate(command)) => &command.stamp,
         Some(Kind::RotateKey(command)) => &command.stamp,
         Some(Kind::Reseal(command)) => &command.stamp,
+        Some(Kind::CreateOperator(command)) => &command.stamp,
+        Some(Kind::ChangeOperator(command)) => &command.stamp,
+        Some(Kind::DeleteOperator(command)) => &command.stamp,
+        Some(Kind::RecordCalls(command)) => &command.stamp,
         None => return refusal::invalid("expected a command that this release knows, found another"),
     };
     let Some(stamp) = stamp else { return refusal::invalid("expected a stamp on the command, found none") };
     if stamp.actor.len() > limits::ACTOR_BYTES_MAX {
         return refusal::invalid(format!("expected an actor of at most {} bytes", limits::ACTOR_BYTES_MAX));
+    }
+    if stamp.audit.as_ref().is_some_and(|call| call.encoded_len() > limits::AUDIT_CALL_BYTES_MAX) {
+        return refusal::invalid(format!("expected an audited call of at most {} bytes", limits::AUDIT_CALL_BYTES_MAX));
     }
     Ok(stamp)
 }
@@ -178,6 +196,10 @@ fn execute<T: Tables>(run: &mut Run<'_, '_, T>, command: &Command) -> Flow {
         Some(Kind::PutJoinToken(command)) => run.put_join_token(command.token.as_ref()),
         Some(Kind::DeleteJoinToken(command)) => run.delete_join_token(&command.id),
         Some(Kind::UseJoinToken(command)) => run.use_join_token(command),
+        Some(Kind::CreateOperator(command)) => run.create_operator(command.operator.as_ref()),
+        Some(Kind::ChangeOperator(command)) => run.change_operator(command),
+        Some(Kind::DeleteOperator(command)) => run.delete_operator(&command.name),
+        Some(Kind::RecordCalls(command)) => run.record_calls(command),
         Some(Kind::FoundCluster(_)) | None => refusal::refuse(Code::Invalid, "expected a known command"),
     }
 }

@@ -137,6 +137,6 @@ impl<T: Tables> Run<'_, '_, T> {
     }
 }
 
-fn named(table: Table, id: &str) -> Flow<RowId> {
+pub(super) fn named(table: Table, id: &str) -> Flow<RowId> {
     row_id(&RowRef { table: table as i32, key: vec![id.to_owned()] })
 }

@@ -142,7 +142,7 @@ pub(super) fn trim() -> command::Kind {
 }
 
 pub(super) fn stamped(mut kind: command::Kind, time_ms: u64, request: Option<RequestId>) -> Command {
-    let stamp = Some(Stamp { actor: "local".to_owned(), time_ms, request });
+    let stamp = Some(Stamp { actor: "local".to_owned(), time_ms, request, ..Default::default() });
     match &mut kind {
         command::Kind::Change(command) => command.stamp = stamp,
         command::Kind::UploadContent(command) => command.stamp = stamp,
@@ -157,6 +157,10 @@ pub(super) fn stamped(mut kind: command::Kind, time_ms: u64, request: Option<Req
         command::Kind::RenewCertificate(command) => command.stamp = stamp,
         command::Kind::RotateKey(command) => command.stamp = stamp,
         command::Kind::Reseal(command) => command.stamp = stamp,
+        command::Kind::CreateOperator(command) => command.stamp = stamp,
+        command::Kind::ChangeOperator(command) => command.stamp = stamp,
+        command::Kind::DeleteOperator(command) => command.stamp = stamp,
+        command::Kind::RecordCalls(command) => command.stamp = stamp,
     }
     Command { kind: Some(kind) }
 }

@@ -43,11 +43,23 @@ pub(super) fn check(tables: &MemoryTables) {
     check_changes(tables, &copy);
     check_key_views(&rows);
     check_indexes(tables, &rows);
+    check_audit(tables, &rows);
 }
 
 fn all_rows(tables: &MemoryTables) -> BTreeMap<RowId, StoredRow> {
     let rows = tables.rows().iter().filter(|(key, _)| key[0] == 2);
     rows.map(|(key, value)| (keys::row_of(key).unwrap(), StoredRow::decode(&value[..]).unwrap())).collect()
+}
+
+/// The trail is as long as it is said to be, and none of it stands before where it is said to begin.
+fn check_audit(tables: &MemoryTables, rows: &BTreeMap<RowId, StoredRow>) {
+    let progress = crate::rows::progress(tables);
+    let said = [(Table::Audit, progress.audit_rows), (Table::RefusedCall, progress.refused_rows)];
+    let held = |table: Table| rows.keys().filter(|id| id.table == table).count() as u64;
+    for (table, said) in said {
+        assert_eq!(held(table), said, "{table:?}");
+    }
+    assert_eq!(View(tables).audit(None).count() as u64, progress.audit_rows + progress.refused_rows);
 }
 
 /// The parts of an API are the same as if they had been built from its entries at once.

@@ -11,7 +11,14 @@ use super::{
 };
 use crate::{Draft, MemoryTables, View, apply, apply::Bounds, apply_encoded, keys, rows};
 
-const BOUNDS: Bounds = Bounds { changes_max: 24, change_key_bytes_max: 700, requests_max: 12, part_bytes_max: 4_000 };
+const BOUNDS: Bounds = Bounds {
+    changes_max: 24,
+    change_key_bytes_max: 700,
+    requests_max: 12,
+    part_bytes_max: 4_000,
+    audit_rows_max: 5,
+    refused_rows_max: 3,
+};
 
 fn api() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just("a1"), Just("a2")]
@@ -75,6 +82,24 @@ fn step() -> impl Strategy<Value = (u64, Command)> {
         12 => prop_oneof![3 => vec(row_change(), 1), 1 => vec(row_change(), 2..5)].prop_map(change),
         2 => (api(), short(&["one", "two", "three"])).prop_map(|(a, d)| import(a, &imported(a, d)).0),
         1 => Just(trim()),
+        1 => (short(&["ann", "bob"]), short(&["admin", "viewer"]), 0..3_u8).prop_map(|(name, role, hash)| {
+            command::Kind::CreateOperator(sluice_proto::raft::CreateOperator {
+                stamp: None,
+                operator: Some(sluice_proto::raft::Operator {
+                    name: name.to_owned(),
+                    role: role.to_owned(),
+                    token_hash: vec![hash; 32].into(),
+                    ..Default::default()
+                }),
+            })
+        }),
+        1 => short(&["ann", "bob"]).prop_map(|name| {
+            command::Kind::DeleteOperator(sluice_proto::raft::DeleteOperator { stamp: None, name: name.to_owned() })
+        }),
+        1 => (short(&["done", "denied"]), 1..4_usize).prop_map(|(outcome, count)| {
+            let entry = sluice_proto::raft::AuditEntry { outcome: outcome.to_owned(), ..Default::default() };
+            command::Kind::RecordCalls(sluice_proto::raft::RecordCalls { stamp: None, entries: vec![entry; count] })
+        }),
         1 => (1..4_u64).prop_map(|n| command::Kind::PutNode(sluice_proto::raft::PutNode {
             stamp: None,
             node: Some(node(&format!("n{n}"), "control", n % 2 + 1)),

@@ -3,6 +3,7 @@
 //! Promise: a view reads what one applied command left, whatever is applied meanwhile, when its tables are of one
 //! instant. Absent: what documents say; they are handed out as they were stored.
 
+mod audit;
 mod delta;
 mod list;
 
@@ -12,9 +13,10 @@ use sluice_model::{
     part::{self, is_entry_table},
 };
 use sluice_proto::raft::{
-    ApiRow, ClusterRow, DeploymentRow, JoinToken, Node, Part, RequestRow, RevokedNode, StoredRow, Table,
+    ApiRow, ClusterRow, DeploymentRow, JoinToken, Node, Operator, Part, RequestRow, RevokedNode, StoredRow, Table,
 };
 
+pub use audit::AuditKey;
 pub use delta::{Changed, Delta, Gone, VisibleRow};
 pub use list::{EntryPage, Page};
 
@@ -185,6 +187,22 @@ impl<T: Tables> View<T> {
         self.0.get(&keys::row(&RowId::of_parts(Table::RevokedNode, &[node_id]))).is_some()
     }
 
+    /// The operators, by name. The token that was made with the cluster is not among them: it stands in the cluster's row.
+    pub fn operators(&self) -> Vec<Operator> {
+        self.documents(Table::Operator)
+    }
+
+    /// The operator of a name.
+    pub fn operator(&self, name: &str) -> Option<Operator> {
+        self.row(&RowId::of_parts(Table::Operator, &[name])).map(|stored| rows::decode(stored.bytes))
+    }
+
+    /// The operator whose token has this hash.
+    pub fn operator_of_token(&self, hash: &[u8]) -> Option<Operator> {
+        let key = self.by_unique(Table::Operator, hash)?;
+        self.operator(key.first()?)
+    }
+
     fn documents<M: prost::Message + Default>(&self, table: Table) -> Vec<M> {
         let (from, to) = keys::rows_below(table, &[]);
         let decode = |value: Vec<u8>| {
@@ -209,5 +227,6 @@ impl<T: Tables> View<T> {
             || (progress.requests > 0 && progress.requests_next_ms <= now_ms)
             || self.join_tokens().iter().any(|token| token.expires_ms <= now_ms)
             || self.revoked_nodes().iter().any(|node| node.until_ms <= now_ms)
+            || self.audit_has_aged(now_ms)
     }
 }

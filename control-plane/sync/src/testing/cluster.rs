@@ -220,7 +220,7 @@ impl Source for Node {
 }
 
 fn stamp() -> Option<Stamp> {
-    Some(Stamp { actor: "local".to_owned(), time_ms: 1, request: None })
+    Some(Stamp { actor: "local".to_owned(), time_ms: 1, ..Default::default() })
 }
 
 /// A usage plan: a row that data nodes see, of any size.
