@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice_identity::{ClusterKey, Keyring, Sealer};
+use sluice_identity::{ClusterKey, Keyring, LOCAL, Operator, OperatorRole, Peer, Sealer, Shown};
 use sluice_proto::{
     admin::{
         ChangeReply, ChangeRequest, Delete, Deploy, NodeLine, Operation, Patch, PatchOperation, Put, Stored, WaitReply,
@@ -126,6 +126,13 @@ impl Replica for MemoryReplica {
     async fn propose_at(&self, _: u64, _: ProposeRequest, _: Instant) -> Result<ProposeReply, Status> {
         Err(Status::unavailable("there is no other node"))
     }
+}
+
+/// A call of an operator who may do everything.
+pub(crate) fn as_admin<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(Peer::operator(&Operator::new(LOCAL, OperatorRole::Admin), Shown::Nothing));
+    request
 }
 
 /// No data nodes.

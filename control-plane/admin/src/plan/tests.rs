@@ -13,7 +13,8 @@ use sluice_rpc::admin::config_server::Config as _;
 use tonic::Request;
 
 use crate::testing::{
-    MemoryReplica, delete, deploy, founded, id_of, key_of, named, patch, put, resource_of, rest_api_of, stage_of,
+    MemoryReplica, as_admin, delete, deploy, founded, id_of, key_of, named, patch, put, resource_of, rest_api_of,
+    stage_of,
 };
 
 type Admin = crate::admin::Admin<MemoryReplica>;
@@ -269,7 +270,7 @@ async fn a_key_is_made_with_a_value_that_is_shown_once() {
     assert_eq!((read.value, read.sealed_value), (None, None));
     let request =
         GetRequest { r#ref: Some(named(Kind::ApiKey, &[&key.id])), show_value: true, ..GetRequest::default() };
-    let shown = Admin::get(&admin, Request::new(request)).await.unwrap().into_inner().stored.unwrap();
+    let shown = Admin::get(&admin, as_admin(request)).await.unwrap().into_inner().stored.unwrap();
     assert_eq!(key_of(&shown).value, Some(value.clone()));
     let again = ApiKey { name: "bob".into(), value: Some(value), ..ApiKey::default() };
     assert_eq!(admin.refused(put(again)).await.0, "conflict");
@@ -282,7 +283,7 @@ async fn a_disabled_key_keeps_its_value() {
     admin.done(patch(Kind::ApiKey, &[&key.id], &[("replace", "enabled", "false")])).await;
     let request =
         GetRequest { r#ref: Some(named(Kind::ApiKey, &[&key.id])), show_value: true, ..GetRequest::default() };
-    let shown = Admin::get(&admin, Request::new(request)).await.unwrap().into_inner().stored.unwrap();
+    let shown = Admin::get(&admin, as_admin(request)).await.unwrap().into_inner().stored.unwrap();
     assert_eq!((key_of(&shown).value, key_of(&shown).enabled), (key.value, Some(false)));
     let value = patch(Kind::ApiKey, &[&key.id], &[("replace", "value", "abcdefghij0123456789")]);
     assert_eq!(admin.refused(value).await.0, "invalid");

@@ -83,7 +83,11 @@ impl<T: Tables> Run<'_, '_, T> {
             self.draft.put(keys::CLUSTER.to_vec(), cluster.encode_to_vec());
         } else {
             let current = self.expect_row(&id, None)?;
+            let was_lasting = is_lasting_admin(&rows::decode(current.document.clone()));
             self.remove_row(&id, current);
+            if !was_lasting {
+                return Ok(());
+            }
         }
         self.expect_an_admin(&id)
     }
@@ -94,12 +98,11 @@ impl<T: Tables> Run<'_, '_, T> {
             return Ok(());
         }
         let (from, to) = keys::rows_below(Table::Operator, &[]);
-        let is_lasting = |operator: Operator| operator.role == ADMIN && operator.expires_ms == 0;
-        let operator = |value: Vec<u8>| {
+        let operator = |value: Vec<u8>| -> Operator {
             let row: StoredRow = rows::decode(value.into());
             rows::decode(row.document)
         };
-        if self.draft.scan(&from, &to).any(|(_, value)| is_lasting(operator(value))) {
+        if self.draft.scan(&from, &to).any(|(_, value)| is_lasting_admin(&operator(value))) {
             return Ok(());
         }
         let last = describe(deleted);
@@ -137,4 +140,9 @@ impl<T: Tables> Run<'_, '_, T> {
         };
         self.write_row(id, row)
     }
+}
+
+/// Whether an operator is an admin whose token does not expire.
+fn is_lasting_admin(operator: &Operator) -> bool {
+    operator.role == ADMIN && operator.expires_ms == 0
 }

@@ -84,6 +84,17 @@ fn the_last_admin_who_does_not_expire_cannot_be_deleted() {
     assert_eq!(code(cluster.apply(delete("ann"))), Code::Invalid);
     done(cluster.apply(create("bob", "admin", 0)));
     done(cluster.apply(delete("ann")));
+    for other in ["tim", "dep"] {
+        done(cluster.apply(delete(other)));
+    }
+    assert_eq!(code(cluster.apply(delete("bob"))), Code::Invalid);
+}
+
+#[test]
+fn who_is_no_lasting_admin_goes_even_where_there_is_none() {
+    let mut cluster = Cluster::founded();
+    done(cluster.apply(create("dep", "deployer", 0)));
+    done(cluster.apply(delete("dep")));
 }
 
 #[test]
