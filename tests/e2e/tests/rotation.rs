@@ -86,6 +86,7 @@ async fn a_rotated_key_reaches_a_node_that_was_away_and_one_that_joins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow tier"]
 async fn a_rotation_whose_leader_is_killed_in_the_middle_comes_to_its_end() {
     const KEYS: usize = 8_000;
     let mut cluster = Cluster::start(3, &[]).await;

@@ -118,6 +118,7 @@ fn is_keeper(path: &Path) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow tier"]
 async fn no_file_and_no_log_of_a_cluster_holds_a_secret() {
     let mut cluster = Certified::start(3, 1, &["--log", "debug"]).await;
     let input = TempDir::new().unwrap();
