@@ -11,19 +11,27 @@ mod calibrate;
 mod change;
 mod failover;
 mod hostile;
+mod idle;
 mod import;
 mod instructions;
 mod keys;
+mod load;
 mod peers;
 mod proxy;
 mod report;
 mod rig;
+mod sockets;
+mod spread;
+mod tls;
 mod writes;
 
 use anyhow::{Result, bail};
 
 const USAGE: &str = "usage: sluice-bench NAME [RUNS]
   proxy         CPU per proxied request, beside nginx, HAProxy and Envoy (those installed)
+  tls           CPU per proxied request over TLS, HTTP/1.1 and HTTP/2, beside nginx and HAProxy (those installed)
+  idle          memory of an idle connection, in plaintext and over TLS
+  spread        connections by core: 8 and 1,000 on a data node of 4 cores
   instructions  user instructions per proxied request, and what key, plan and throttle add (callgrind)
   routes        user instructions per route lookup, 1,100 against 100,000 routes (callgrind)
   import        GitHub's description: imported, deployed, served by every node
@@ -45,6 +53,9 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match name {
             "proxy" => proxy::run(runs).await,
+            "tls" => tls::run(runs).await,
+            "idle" => idle::run(runs).await,
+            "spread" => spread::run().await,
             "instructions" => instructions::run().await,
             "routes" => instructions::routes(),
             "import" => import::run(runs).await,

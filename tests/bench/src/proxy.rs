@@ -1,15 +1,15 @@
 //! CPU per proxied request: HTTP/1.1, keep-alive, 64 connections, an answer of 1 KB, each proxy on one core alone.
 
-use std::process::Command;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use sluice_e2e::{http::get, node::DataNode, wait::eventually};
 use tempfile::TempDir;
 
 use crate::{
-    calibrate, peers,
+    calibrate,
+    load::{cpu_per_request, wrk},
+    peers,
     report::{calibration, figure, median},
-    rig::{Backend, LOAD_CORE, PROXY_CORE, Rig, cpu_ns, pin},
+    rig::{Backend, LOAD_CORE, PROXY_CORE, Rig, pin},
 };
 
 struct Subject {
@@ -51,7 +51,7 @@ pub(crate) async fn run(runs: usize) -> Result<()> {
     for _ in 0..runs {
         loops.push(calibrate::loop_ms());
         for each in &mut subjects {
-            each.figures.push(measure(each)?);
+            each.figures.push(cpu_per_request(each.pid, |seconds| wrk(&each.url, &each.headers, seconds))?);
         }
     }
     print(&subjects);
@@ -73,31 +73,6 @@ async fn answers(subject: &Subject) {
         if answer.status() == 200 && answer.body().len() == 1024 { Ok(()) } else { Err(format!("{answer:?}")) }
     })
     .await;
-}
-
-/// Microseconds of CPU per request: a second of warm-up, then two measured.
-fn measure(subject: &Subject) -> Result<f64> {
-    wrk(subject, "1s")?;
-    let before = cpu_ns(subject.pid);
-    let requests = wrk(subject, "2s")?;
-    Ok((cpu_ns(subject.pid) - before) as f64 / 1_000.0 / requests as f64)
-}
-
-fn wrk(subject: &Subject, duration: &str) -> Result<u64> {
-    let mut command = Command::new("taskset");
-    command.args(["-c", LOAD_CORE, "wrk", "-t1", "-c64", "-d", duration]);
-    for header in &subject.headers {
-        command.args(["-H", header]);
-    }
-    let output = command.arg(&subject.url).output().context("wrk runs; install Debian's package wrk")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    anyhow::ensure!(
-        !text.contains("Non-2xx") && !text.contains("Socket errors"),
-        "{}: wrk saw errors:\n{text}",
-        subject.name
-    );
-    let line = text.lines().find(|line| line.contains(" requests in ")).with_context(|| format!("wrk said {text}"))?;
-    Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
 }
 
 fn print(subjects: &[Subject]) {

@@ -20,4 +20,5 @@ pub mod node;
 pub mod power;
 pub mod process;
 pub mod relay;
+pub mod tls;
 pub mod wait;

@@ -29,7 +29,7 @@ impl DataNode {
         Self::with(starter, data_dir, control, &["--drain-delay", "0s"])
     }
 
-    /// The same with more flags.
+    /// The same with more flags; those may say another number of cores.
     ///
     /// # Panics
     /// As `start`.
@@ -44,7 +44,10 @@ impl DataNode {
             }
             None => Command::new(program("sluice-data")),
         };
-        command.args(["--follow", control, "--cores", "1"]).args(flags);
+        command.args(["--follow", control]).args(flags);
+        if !flags.contains(&"--cores") {
+            command.args(["--cores", "1"]);
+        }
         command.args(["--listen-http", &address.to_string(), "--listen-operations", &operations.to_string()]);
         command.arg("--data-dir").arg(data_dir);
         let log = data_dir.with_extension("log");

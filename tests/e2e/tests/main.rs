@@ -17,6 +17,7 @@ mod fleet;
 mod following;
 mod github;
 mod growth;
+mod https;
 mod imports;
 mod in_process;
 mod isolation;
