@@ -8,7 +8,7 @@ pub(crate) const CONFIG: &str = "SLUICE_CONFIG";
 /// Every variable that some program of Sluice, its build or its tests read. A daemon refuses any other that begins with
 /// `SLUICE_`, since it is a slip of the pen, and lets those of other programs pass: one shell, or one file of variables,
 /// may serve several.
-pub const VARIABLES: [&str; 50] = [
+pub const VARIABLES: [&str; 52] = [
     CONFIG,
     "SLUICE_ADVERTISE",
     "SLUICE_ADVERTISE_ADMIN",
