@@ -5,6 +5,12 @@
 //! its socket and what its session needs; its next byte gives it to a new engine, and no byte is lost between the two.
 //! A connection rests only where the engine itself says that nothing is under way. Absent: rest behind a request with a
 //! body, for only the engine knows where that ended; and for HTTP/2.
+//!
+//! What is left of one that rests is its task, its socket with its registration, its watch and the text of its addresses;
+//! over TLS also the keys and the 4 KiB in which rustls puts records together. To go below that: rustls would have to give
+//! its buffer back between records, or the kernel to take the keys (kTLS); to rest behind bodies, the integration would
+//! have to say that it read a body to its end, rather than that it wants no more of it; to rest over HTTP/2, `h2` would
+//! have to give back its buffers and its tables of header compression, which both sides keep for the connection's life.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
