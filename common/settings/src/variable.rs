@@ -8,7 +8,7 @@ pub(crate) const CONFIG: &str = "SLUICE_CONFIG";
 /// Every variable that some program of Sluice, its build or its tests read. A daemon refuses any other that begins with
 /// `SLUICE_`, since it is a slip of the pen, and lets those of other programs pass: one shell, or one file of variables,
 /// may serve several.
-pub const VARIABLES: [&str; 52] = [
+pub const VARIABLES: [&str; 53] = [
     CONFIG,
     "SLUICE_ADVERTISE",
     "SLUICE_ADVERTISE_ADMIN",
@@ -36,6 +36,7 @@ pub const VARIABLES: [&str; 52] = [
     "SLUICE_LIMITS__CONNECTION_RATE",
     "SLUICE_LIMITS__HANDSHAKES",
     "SLUICE_LIMITS__REQUESTS",
+    "SLUICE_LIMITS__RESETS",
     "SLUICE_LIMITS__STREAMS",
     "SLUICE_LISTEN__ADMIN",
     "SLUICE_LISTEN__HTTP",

@@ -63,6 +63,7 @@ pub(crate) struct Engine {
     gateway: Rc<Gateway>,
     draining: Rc<Cell<bool>>,
     requests_max: u32,
+    resets_max: u32,
 }
 
 /// What one connection may ask for.
@@ -72,6 +73,8 @@ pub(crate) struct ConnectionBounds {
     pub(crate) requests_max: u32,
     /// Requests in flight at once over HTTP/2.
     pub(crate) streams_max: u32,
+    /// Requests that its client may give up over HTTP/2.
+    pub(crate) resets_max: u32,
 }
 
 struct Builders {
@@ -94,7 +97,8 @@ impl Engine {
             .max_send_buf_size(SEND_BYTES_MAX)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        Self { builders: Rc::new(Builders { http1, http2 }), gateway, draining, requests_max: bounds.requests_max }
+        let ConnectionBounds { requests_max, resets_max, .. } = bounds;
+        Self { builders: Rc::new(Builders { http1, http2 }), gateway, draining, requests_max, resets_max }
     }
 
     /// Serves a connection until it ends, or until its watch orders so.
@@ -106,7 +110,8 @@ impl Engine {
             },
             agreed => agreed,
         };
-        let Self { builders, gateway, draining, requests_max } = self;
+        let Self { builders, gateway, draining, requests_max, resets_max } = self;
+        watch.excess.allow_resets(resets_max);
         let session = Rc::new(Session { gateway, draining, requests_max, client, watch });
         let ended = match spoken {
             Spoken::Http2 => Box::pin(serve_http2(&builders.http2, stream, &session)).await,

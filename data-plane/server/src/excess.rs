@@ -9,10 +9,10 @@ use std::cell::Cell;
 
 use sluice_pipeline::Bound;
 
-/// Requests that a client may give up before their answers were whole; then no more than half of all it began. Envoy drops
+/// Requests that a client may give up unless settings say else; then no more than half of all it began. Envoy drops
 /// at the same share of 500 streams (`overload.premature_reset_total_stream_count`, CVE-2023-44487); a reset costs more here,
 /// since a call of a backend is given up with it.
-const GIVEN_UP_MAX: u32 = 200;
+const RESETS_MAX: u32 = 200;
 /// Reads of a connection before its core turns to others: some 64 KiB of frames, half a millisecond.
 const READS_PER_TURN: u8 = 8;
 /// Reads in one second of a connection on which no request is under way or begins: some 2 MiB of frames that are of no use to anyone.
@@ -20,8 +20,9 @@ const READS_PER_TURN: u8 = 8;
 const IDLE_READS_MAX: u32 = 300;
 
 /// The excesses of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Excess {
+    resets_max: Cell<u32>,
     begun: Cell<u32>,
     given_up: Cell<u32>,
     /// Reads left of this turn.
@@ -40,7 +41,26 @@ pub(crate) enum Turn {
     IsOver,
 }
 
+impl Default for Excess {
+    fn default() -> Self {
+        Self {
+            resets_max: Cell::new(RESETS_MAX),
+            begun: Cell::default(),
+            given_up: Cell::default(),
+            reads: Cell::default(),
+            idle_reads: Cell::default(),
+            second: Cell::default(),
+            met: Cell::default(),
+        }
+    }
+}
+
 impl Excess {
+    /// How many requests the client may give up.
+    pub(crate) fn allow_resets(&self, most: u32) {
+        self.resets_max.set(most);
+    }
+
     /// The connection's task has its turn.
     pub(crate) fn turn(&self) {
         self.reads.set(READS_PER_TURN);
@@ -77,7 +97,7 @@ impl Excess {
     pub(crate) fn given_up(&self) {
         let count = self.given_up.get().saturating_add(1);
         self.given_up.set(count);
-        if count > GIVEN_UP_MAX && count > self.begun.get() / 2 {
+        if count > self.resets_max.get() && count > self.begun.get() / 2 {
             self.met.set(Some(Bound::Resets));
         }
     }
@@ -128,7 +148,7 @@ mod tests {
         }
         assert_eq!(honest.met(), None);
         let hostile = Excess::default();
-        for _ in 0..GIVEN_UP_MAX {
+        for _ in 0..RESETS_MAX {
             hostile.begun();
             hostile.given_up();
         }

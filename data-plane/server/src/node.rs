@@ -279,7 +279,11 @@ fn shared(
             send: settings.timeouts_send,
         },
         handshakes_max: settings.limits_handshakes as usize,
-        connection: ConnectionBounds { requests_max: settings.limits_requests, streams_max: settings.limits_streams },
+        connection: ConnectionBounds {
+            requests_max: settings.limits_requests,
+            streams_max: settings.limits_streams,
+            resets_max: settings.limits_resets,
+        },
         drain_timeout: settings.drain_timeout,
     })
 }

@@ -131,6 +131,12 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limits_streams: u32,
 
+    /// Requests that a client may give up on one HTTP/2 connection; beyond them no more than half of those it began. 1 to
+    /// 1000000. A client that gives up more is cut off.
+    #[arg(long, env = "SLUICE_LIMITS__RESETS", value_name = "N", default_value = "200",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub limits_resets: u32,
+
     /// For a TLS handshake and a PROXY header together; a time from 1s to 1h.
     #[arg(long, env = "SLUICE_TIMEOUTS__HANDSHAKE", value_name = "TIME", default_value = "10s",
           value_parser = time_within(WAIT))]

@@ -6,6 +6,7 @@
 mod fixture;
 mod rig;
 
+use rig::recorder::Recorder;
 use rig::{Backend, Client, blocking, field, frames, node, settings};
 
 /// What of a request would be another one, if its end were elsewhere.
@@ -115,8 +116,8 @@ fn get(line: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_framing_is_not_valid_is_refused_and_its_connection_ends() {
-    let backend = Backend::start();
-    let node = node(settings(), backend.address).await;
+    let recorder = Recorder::start();
+    let node = node(settings(), recorder.address).await;
     let address = node.http();
     blocking(move || {
         let coded = |coding| post(&format!("Transfer-Encoding: {coding}"), &format!("0\r\n\r\n{SMUGGLED}"));
@@ -133,6 +134,7 @@ async fn a_request_whose_framing_is_not_valid_is_refused_and_its_connection_ends
             assert_eq!(answer.status, 400, "{request:?}");
             assert_eq!(field(&answer.head, "connection").as_deref(), Some("close"), "{request:?}: RFC 9112, 9.6");
             assert!(client.is_closed(), "{request:?}");
+            assert_eq!(recorder.take(), [], "{request:?}: a backend may see it begin, and no more");
         }
     })
     .await;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use sluice_data::Settings;
 
 use crate::bystander::notices_nothing;
-use crate::recorder::Recorder;
 use crate::rig::flood::Aim;
 use crate::rig::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, GOAWAY, HEADERS, PREFACE, SETTINGS, Wire, block, encoded, read,
 };
+use crate::rig::recorder::Recorder;
 use crate::rig::{PATIENCE, blocking, node, settings};
 
 const HOST: &str = "pets.execute-api.localhost";

@@ -6,7 +6,6 @@ mod bystander;
 #[path = "../../../pipeline/tests/fixture/mod.rs"]
 mod fixture;
 mod floods;
-mod recorder;
 mod requests;
 #[path = "../rig/mod.rs"]
 mod rig;

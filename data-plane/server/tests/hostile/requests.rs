@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::recorder::Recorder;
+use crate::rig::recorder::Recorder;
 use crate::rig::{Client, blocking, field, node, settings};
 
 /// What of a request would be another one, if its end were elsewhere.

@@ -6,8 +6,8 @@ use sluice_data::{DataNode, Settings};
 
 use crate::bystander::notices_nothing;
 use crate::fixture::{Api, Board, Rows, mock, proxy, stage};
-use crate::recorder::Recorder;
 use crate::rig::frames::{self, HEADERS, PREFACE, encoded};
+use crate::rig::recorder::Recorder;
 use crate::rig::{Client, blocking, field, operations, settings};
 
 /// The shortest that settings allow.

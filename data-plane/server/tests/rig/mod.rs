@@ -4,6 +4,7 @@
 
 pub(crate) mod flood;
 pub(crate) mod frames;
+pub(crate) mod recorder;
 pub(crate) mod script;
 pub(crate) mod tls;
 
