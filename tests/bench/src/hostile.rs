@@ -17,23 +17,12 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use sluice_e2e::http::address;
 
-use self::flood::Aim;
 use crate::{
     calibrate,
     report::{calibration, figure, quantile},
     rig::{Backend, Rig},
+    taken::flood::Aim,
 };
-
-// What the data node's own tests pour.
-#[path = "../../../data-plane/server/tests/rig/flood.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "those tests use all of it")]
-mod flood;
-#[path = "../../../data-plane/server/tests/rig/frames.rs"]
-#[allow(dead_code, clippy::unwrap_used, clippy::allow_attributes, reason = "written for tests, which use all of it")]
-mod frames;
-
-/// How long the other side of a connection may be silent.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Connections of the ordinary client, and the pause between two requests of one.
 const CONNECTIONS: usize = 8;

@@ -22,6 +22,7 @@ mod report;
 mod rig;
 mod sockets;
 mod spread;
+mod taken;
 mod tls;
 mod writes;
 
