@@ -88,6 +88,16 @@ impl StateDigest {
         self.0 = [self.0[0].wrapping_sub(row.0[0]), self.0[1].wrapping_sub(row.0[1])];
     }
 
+    /// All rows of another set have come.
+    pub fn add_all(&mut self, other: Self) {
+        self.add(RowHash(other.0));
+    }
+
+    /// All rows of another set, which were here, have gone.
+    pub fn remove_all(&mut self, other: Self) {
+        self.remove(RowHash(other.0));
+    }
+
     /// Its 16 bytes, little-endian lanes.
     pub fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];

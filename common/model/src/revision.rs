@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 /// A configuration's name: the generation of the cluster and the number within it.
 ///
-/// Numbers of different generations do not compare, so there is no order on the whole.
+/// Only revisions of one generation lead to each other. A restore begins its generation at the next number, so that within
+/// a cluster the greater number is always the later state; nothing follows from numbers of different clusters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Revision {
     /// Made when a cluster is initialised and by every restore; UUID text.

@@ -9,7 +9,10 @@ use std::{sync::Arc, time::Duration};
 
 use sluice_compile::{Broken, COMPILE_PANICKED, Changed, Rows, Snapshot, caught, compile};
 use sluice_model::{Diagnostic, Revision, StateDigest, limits};
-use sluice_proto::sync::{self, Delta, Row};
+use sluice_proto::{
+    raft::Table,
+    sync::{self, Delta, Row, TableDigest},
+};
 use sluice_telemetry::{Counter, Gauge, Histogram, Metrics, bound, metric};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -40,8 +43,8 @@ pub(crate) enum Work {
     Welcome { lookup_key: [u8; 32], control_addresses: Vec<String> },
     /// A whole delta.
     Delta(Box<Delta>, mpsc::Sender<Outcome>),
-    /// A snapshot begins.
-    SnapshotStart(Revision, mpsc::Sender<Outcome>),
+    /// A snapshot begins, of all tables or of some.
+    SnapshotStart(Revision, Vec<i32>, mpsc::Sender<Outcome>),
     /// Some of its rows.
     SnapshotRows(Vec<Row>, mpsc::Sender<Outcome>),
     /// All of its rows have come.
@@ -53,6 +56,8 @@ pub(crate) enum Work {
 pub(crate) struct Held {
     pub(crate) revision: Option<Revision>,
     pub(crate) digest: StateDigest,
+    /// The same by table.
+    pub(crate) tables: Arc<[TableDigest]>,
     pub(crate) broken: Arc<[sync::Broken]>,
     /// Why what is served is not `revision` but what was served before; empty when it is.
     pub(crate) not_compiled: Arc<[sluice_proto::model::Diagnostic]>,
@@ -174,8 +179,8 @@ impl Compiler {
                 let outcome = self.delta(*delta);
                 answer(&reply, outcome);
             }
-            Work::SnapshotStart(revision, reply) => {
-                if let Err(reason) = self.holding.snapshot_start(revision) {
+            Work::SnapshotStart(revision, tables, reply) => {
+                if let Err(reason) = self.holding.snapshot_start(revision, &tables) {
                     answer(&reply, Outcome::SnapshotNotTaken(reason));
                 }
             }
@@ -281,10 +286,11 @@ impl Compiler {
         let message = format!("compiling met a defect of sluice: {defect}");
         let hint = "undo the last change and report the defect";
         let why = Diagnostic::error(COMPILE_PANICKED, "", message).hint(hint);
-        let digest = self.holding.digest();
+        let (digest, tables) = (self.holding.digest(), self.table_digests());
         self.held.send_modify(|held| {
             held.revision = Some(revision);
             held.digest = digest;
+            held.tables = tables;
             held.not_compiled = [why.into()].into();
             held.control_addresses = facts_addresses(self.facts.as_ref());
         });
@@ -306,8 +312,17 @@ impl Compiler {
             .take(limits::BROKEN_APIS_MAX)
             .map(|api| sync::Broken { api_id: api.api_id, diagnostics: api.diagnostics.into_messages() });
         let digest = self.holding.digest();
+        let tables = self.table_digests();
         let (revision, broken, not_compiled) = (Some(revision), broken.collect(), Arc::default());
-        self.held.send_replace(Held { revision, digest, broken, not_compiled, control_addresses });
+        self.held.send_replace(Held { revision, digest, tables, broken, not_compiled, control_addresses });
+    }
+
+    fn table_digests(&self) -> Arc<[TableDigest]> {
+        let message = |(table, digest): (Table, StateDigest)| TableDigest {
+            table: table as i32,
+            digest: digest.to_bytes().to_vec().into(),
+        };
+        self.holding.rows().table_digests().into_iter().map(message).collect()
     }
 
     fn keep(&self, delta: Option<Arc<Delta>>) {

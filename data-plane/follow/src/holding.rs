@@ -3,6 +3,8 @@
 //! Promise: rows change from one whole revision to the next or not at all; within a generation never to an older one.
 //! Absent: compiling, disk, the stream.
 
+use std::collections::BTreeSet;
+
 use sluice_compile::RowChange;
 use sluice_model::{Revision, RowHasher, StateDigest};
 use sluice_proto::{
@@ -26,6 +28,8 @@ pub(crate) struct Holding {
 struct Arriving {
     revision: Revision,
     rows: RowStore,
+    /// Its tables; all of them when there are none.
+    only: BTreeSet<i32>,
 }
 
 /// Why bytes from a control node were not taken; it is asked for a whole snapshot then.
@@ -47,6 +51,10 @@ pub(crate) enum NotTaken {
     NoSnapshot,
     #[error("a message lacks its revision or its digest")]
     Incomplete,
+    #[error("a snapshot of some tables at {to} came for {held}, which is not of the same generation or not as early")]
+    OtherSnapshotBase { held: String, to: String },
+    #[error("a row of table {0} came with a snapshot of others")]
+    OtherTable(i32),
     #[error("a snapshot of {found} came, which is older than {held}")]
     Older { held: String, found: String },
 }
@@ -109,16 +117,21 @@ impl Holding {
         Ok(())
     }
 
-    /// A snapshot begins; one that had begun before is forgotten.
-    pub(crate) fn snapshot_start(&mut self, revision: Revision) -> Result<(), NotTaken> {
+    /// A snapshot begins, of all tables or only of `tables`; one that had begun before is forgotten.
+    pub(crate) fn snapshot_start(&mut self, revision: Revision, tables: &[i32]) -> Result<(), NotTaken> {
         self.arriving = None;
         if let Some(held) = self.revision.as_ref().filter(|held| held.same_generation(&revision))
             && revision.number < held.number
         {
             return Err(NotTaken::Older { held: held.to_string(), found: revision.to_string() });
         }
+        let only: BTreeSet<i32> = tables.iter().copied().collect();
+        if !only.is_empty() && !self.revision.as_ref().is_some_and(|held| held.same_generation(&revision)) {
+            let held = self.revision.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
+            return Err(NotTaken::OtherSnapshotBase { held, to: revision.to_string() });
+        }
         let rows = RowStore::new(RowHasher::new(&self.cluster_id, &revision.generation));
-        self.arriving = Some(Arriving { revision, rows });
+        self.arriving = Some(Arriving { revision, rows, only });
         Ok(())
     }
 
@@ -126,12 +139,15 @@ impl Holding {
         let arriving = self.arriving.as_mut().ok_or(NotTaken::NoSnapshot)?;
         for row in rows {
             let (table, row) = stored(row)?;
+            if !arriving.only.is_empty() && !arriving.only.contains(&(table as i32)) {
+                return Err(NotTaken::OtherTable(table as i32));
+            }
             arriving.rows.put(table, row);
         }
         Ok(())
     }
 
-    /// A snapshot is whole: it replaces what is held. When it is not taken, it is forgotten.
+    /// A snapshot is whole: it replaces what is held, or the tables that it is of. When it is not taken, it is forgotten.
     pub(crate) fn snapshot_end(&mut self, digest: &[u8], rows: u64) -> Result<(), NotTaken> {
         let arriving = self.arriving.take().ok_or(NotTaken::NoSnapshot)?;
         let digest = StateDigest::from_bytes(digest).ok_or(NotTaken::Incomplete)?;
@@ -139,10 +155,17 @@ impl Holding {
         if found != rows {
             return Err(NotTaken::RowCount { expected: rows, found });
         }
-        if arriving.rows.digest() != digest {
+        let is_whole = arriving.only.is_empty();
+        let becomes =
+            if is_whole { arriving.rows.digest() } else { self.rows.digest_with(&arriving.only, &arriving.rows) };
+        if becomes != digest {
             return Err(NotTaken::Digest(arriving.revision.to_string()));
         }
-        self.rows = arriving.rows;
+        if is_whole {
+            self.rows = arriving.rows;
+        } else {
+            self.rows.replace(&arriving.only, arriving.rows);
+        }
         self.revision = Some(arriving.revision);
         Ok(())
     }
@@ -193,7 +216,7 @@ mod tests {
 
     fn held() -> Holding {
         let mut holding = Holding::empty("cluster");
-        holding.snapshot_start(Revision::new("g", 5)).unwrap();
+        holding.snapshot_start(Revision::new("g", 5), &[]).unwrap();
         holding.snapshot_rows(&[row("a", "1"), row("b", "2")]).unwrap();
         holding.snapshot_end(&digest("g", &[("a", "1"), ("b", "2")]), 2).unwrap();
         holding
@@ -247,7 +270,7 @@ mod tests {
         let before = holding.digest();
         assert_eq!(holding.snapshot_rows(&[]), Err(NotTaken::NoSnapshot));
         for (bytes, rows) in [(digest("g", &[("z", "9")]), 2), (digest("g", &[]), 1), (vec![], 1)] {
-            holding.snapshot_start(Revision::new("g", 9)).unwrap();
+            holding.snapshot_start(Revision::new("g", 9), &[]).unwrap();
             holding.snapshot_rows(&[row("z", "9")]).unwrap();
             assert!(holding.snapshot_end(&bytes, rows).is_err());
             assert_eq!(holding.digest(), before);
@@ -258,10 +281,41 @@ mod tests {
     #[test]
     fn a_generation_never_goes_back_but_another_one_may_begin_anywhere() {
         let mut holding = held();
-        assert!(matches!(holding.snapshot_start(Revision::new("g", 4)), Err(NotTaken::Older { .. })));
-        holding.snapshot_start(Revision::new("g", 5)).unwrap();
-        holding.snapshot_start(Revision::new("other", 1)).unwrap();
+        assert!(matches!(holding.snapshot_start(Revision::new("g", 4), &[]), Err(NotTaken::Older { .. })));
+        holding.snapshot_start(Revision::new("g", 5), &[]).unwrap();
+        holding.snapshot_start(Revision::new("other", 1), &[]).unwrap();
         holding.snapshot_end(&digest("other", &[]), 0).unwrap();
         assert_eq!(holding.revision(), Some(&Revision::new("other", 1)));
+    }
+
+    #[test]
+    fn some_tables_are_replaced_and_the_others_stay() {
+        let mut holding = held();
+        let stage = Row { table: Table::Stage as i32, key: "a/prod".into(), number: 1, value: "wrong".into() };
+        let (table, row) = stored(&stage).unwrap();
+        holding.rows.put(table, row);
+        let right = Row { value: "right".into(), ..stage };
+        let mut expect = holding.rows.clone();
+        let (table, row) = stored(&right).unwrap();
+        expect.put(table, row);
+        let digest = expect.digest().to_bytes();
+        let tables = [Table::Stage as i32];
+        holding.snapshot_start(Revision::new("g", 5), &tables).unwrap();
+        assert_eq!(holding.snapshot_rows(&[self::row("a", "1")]), Err(NotTaken::OtherTable(Table::Plan as i32)));
+        holding.snapshot_start(Revision::new("g", 5), &tables).unwrap();
+        holding.snapshot_rows(std::slice::from_ref(&right)).unwrap();
+        holding.snapshot_end(&digest, 1).unwrap();
+        assert_eq!(holding.rows().get(Table::Stage, b"a/prod"), Some(&b"right"[..]));
+        assert_eq!(holding.rows().get(Table::Plan, b"a"), Some(&b"1"[..]));
+        assert_eq!(holding.digest().to_bytes(), digest);
+        assert_eq!(holding.rows().len(), 3);
+        // One that does not come out right changes nothing, and one of another generation has nothing to stand on.
+        holding.snapshot_start(Revision::new("g", 6), &tables).unwrap();
+        assert_eq!(holding.snapshot_end(&digest, 0), Err(NotTaken::Digest("6@g".to_owned())));
+        assert_eq!((holding.rows().len(), holding.revision()), (3, Some(&Revision::new("g", 5))));
+        assert!(matches!(
+            holding.snapshot_start(Revision::new("h", 9), &tables),
+            Err(NotTaken::OtherSnapshotBase { .. })
+        ));
     }
 }

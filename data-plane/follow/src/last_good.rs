@@ -155,7 +155,7 @@ impl LastGood {
             io::Result::Ok(())
         };
         put(Kind::Welcome(welcome))?;
-        put(Kind::SnapshotStart(SnapshotStart { revision: revision.clone() }))?;
+        put(Kind::SnapshotStart(SnapshotStart { revision: revision.clone(), tables: Vec::new() }))?;
         let (mut chunk, mut chunk_bytes) = (Vec::new(), 0);
         for (table, row) in &base.rows {
             let (key, value) = (row.key().to_vec(), row.value().to_vec());
@@ -184,10 +184,10 @@ impl LastGood {
         let Some(Kind::Welcome(welcome)) = next_kind(&mut input)? else { return Ok(None) };
         let Some(facts) = self.facts(welcome) else { return Ok(None) };
         let mut holding = Holding::empty(&facts.cluster_id);
-        let Some(Kind::SnapshotStart(SnapshotStart { revision: Some(revision) })) = next_kind(&mut input)? else {
+        let Some(Kind::SnapshotStart(SnapshotStart { revision: Some(revision), .. })) = next_kind(&mut input)? else {
             return Ok(None);
         };
-        if holding.snapshot_start(revision.into()).is_err() {
+        if holding.snapshot_start(revision.into(), &[]).is_err() {
             return Ok(None);
         }
         loop {

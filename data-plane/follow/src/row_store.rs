@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -25,8 +25,15 @@ pub(crate) struct StoredRow(Arc<[u8]>);
 /// The rows of all tables.
 #[derive(Debug, Clone)]
 pub(crate) struct RowStore {
-    tables: HashMap<i32, HashSet<StoredRow, RandomState>, RandomState>,
+    tables: HashMap<i32, TableRows, RandomState>,
     hasher: RowHasher,
+    digest: StateDigest,
+}
+
+/// The rows of one table.
+#[derive(Debug, Clone, Default)]
+struct TableRows {
+    rows: HashSet<StoredRow, RandomState>,
     digest: StateDigest,
 }
 
@@ -89,21 +96,24 @@ impl RowStore {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.tables.values().map(HashSet::len).sum()
+        self.tables.values().map(|table| table.rows.len()).sum()
     }
 
     /// Puts a row; returns what was there.
     pub(crate) fn put(&mut self, table: Table, row: StoredRow) -> Replaced {
         let key = row.key().to_vec();
-        self.digest.add(self.hasher.row(table, &key, row.value()));
-        let before = self.tables.entry(table as i32).or_default().replace(row);
+        let hash = self.hasher.row(table, &key, row.value());
+        self.digest.add(hash);
+        let rows = self.tables.entry(table as i32).or_default();
+        rows.digest.add(hash);
+        let before = rows.rows.replace(row);
         self.forget(table, before.as_ref());
         Replaced { table, key, before }
     }
 
     /// Takes a row away; returns what was there.
     pub(crate) fn remove(&mut self, table: Table, key: &[u8]) -> Replaced {
-        let before = self.tables.get_mut(&(table as i32)).and_then(|rows| rows.take(key));
+        let before = self.tables.get_mut(&(table as i32)).and_then(|table| table.rows.take(key));
         self.forget(table, before.as_ref());
         Replaced { table, key: key.to_vec(), before }
     }
@@ -121,25 +131,49 @@ impl RowStore {
         let mut rows = Vec::with_capacity(self.len());
         for (table, stored) in &self.tables {
             let table = Table::try_from(*table).expect("rows are put under a known table");
-            rows.extend(stored.iter().map(|row| (table, row.clone())));
+            rows.extend(stored.rows.iter().map(|row| (table, row.clone())));
         }
         rows
     }
 
     fn forget(&mut self, table: Table, row: Option<&StoredRow>) {
         if let Some(row) = row {
-            self.digest.remove(self.hasher.row(table, row.key(), row.value()));
+            let hash = self.hasher.row(table, row.key(), row.value());
+            self.digest.remove(hash);
+            self.tables.entry(table as i32).or_default().digest.remove(hash);
+        }
+    }
+
+    /// The digest of each table that has, or had, rows.
+    pub(crate) fn table_digests(&self) -> Vec<(Table, StateDigest)> {
+        let known = |(table, rows): (&i32, &TableRows)| Some((Table::try_from(*table).ok()?, rows.digest));
+        self.tables.iter().filter_map(known).collect()
+    }
+
+    /// The digest of all rows, were those of `tables` replaced by the ones of `others`.
+    pub(crate) fn digest_with(&self, tables: &BTreeSet<i32>, others: &Self) -> StateDigest {
+        let mut digest = self.digest;
+        tables.iter().filter_map(|table| self.tables.get(table)).for_each(|rows| digest.remove_all(rows.digest));
+        digest.add_all(others.digest);
+        digest
+    }
+
+    /// Puts the rows of `others` in place of those of `tables`.
+    pub(crate) fn replace(&mut self, tables: &BTreeSet<i32>, mut others: Self) {
+        self.digest = self.digest_with(tables, &others);
+        for table in tables {
+            self.tables.insert(*table, others.tables.remove(table).unwrap_or_default());
         }
     }
 }
 
 impl Rows for RowStore {
     fn get(&self, table: Table, key: &[u8]) -> Option<&[u8]> {
-        self.tables.get(&(table as i32))?.get(key).map(StoredRow::value)
+        self.tables.get(&(table as i32))?.rows.get(key).map(StoredRow::value)
     }
 
     fn rows(&self, table: Table) -> Box<dyn Iterator<Item = (&[u8], &[u8])> + '_> {
-        let rows = self.tables.get(&(table as i32)).into_iter().flatten();
+        let rows = self.tables.get(&(table as i32)).into_iter().flat_map(|table| &table.rows);
         Box::new(rows.map(|row| (row.key(), row.value())))
     }
 }

@@ -88,6 +88,14 @@ enum Resyncing {
     Asked,
 }
 
+/// How much of the configuration is asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    /// The tables whose rows are others here than there.
+    WhatDiffers,
+}
+
 /// Follows the control node behind `channel` until the stream ends; `welcomed` is called when it has begun.
 ///
 /// Cancellation: dropping the future ends the stream; a change that was being compiled is still served.
@@ -189,7 +197,7 @@ impl Session<'_> {
             Kind::SnapshotStart(start) => {
                 self.delta = None;
                 let revision = start.revision.ok_or_else(|| lost("a snapshot without a revision"))?;
-                self.hand(Work::SnapshotStart(revision.into(), reply)).await
+                self.hand(Work::SnapshotStart(revision.into(), start.tables, reply)).await
             }
             Kind::SnapshotRows(chunk) => self.hand(Work::SnapshotRows(chunk.rows, reply)).await,
             Kind::SnapshotEnd(end) => self.hand(Work::SnapshotEnd { digest: end.digest, rows: end.rows, reply }).await,
@@ -227,7 +235,7 @@ impl Session<'_> {
             let held = self.held.borrow();
             held.revision != theirs.0 || theirs.1 == Some(held.digest)
         };
-        if same { Ok(()) } else { self.resync("the digests of a beat differ") }
+        if same { Ok(()) } else { self.resync("the digests of a beat differ", Wanted::WhatDiffers) }
     }
 
     fn beat(&mut self) -> Result<(), Ended> {
@@ -236,6 +244,7 @@ impl Session<'_> {
             held.revision.as_ref().map(|revision| Beat {
                 revision: Some(revision.into()),
                 digest: held.digest.to_bytes().to_vec().into(),
+                tables: held.tables.to_vec(),
             })
         };
         beat.map_or(Ok(()), |beat| self.say(from_data::Kind::Beat(beat)))
@@ -251,20 +260,29 @@ impl Session<'_> {
             Outcome::SnapshotNotTaken(reason @ NotTaken::Older { .. }) => Err(Ended::Lost(reason.to_string())),
             Outcome::SnapshotNotTaken(reason) => {
                 self.resync = Resyncing::No;
-                self.resync(&reason.to_string())
+                self.resync(&reason.to_string(), Wanted::All)
             }
-            Outcome::DeltaNotTaken(reason) => self.resync(&reason.to_string()),
+            Outcome::DeltaNotTaken(reason @ NotTaken::Digest(_)) => {
+                self.resync(&reason.to_string(), Wanted::WhatDiffers)
+            }
+            Outcome::DeltaNotTaken(reason) => self.resync(&reason.to_string(), Wanted::All),
         }
     }
 
-    /// Asks for a whole snapshot, once.
-    fn resync(&mut self, reason: &str) -> Result<(), Ended> {
+    /// Asks for a snapshot, once: whole, or of the tables that differ from what is held.
+    fn resync(&mut self, reason: &str, wanted: Wanted) -> Result<(), Ended> {
         if self.resync == Resyncing::Asked {
             return Ok(());
         }
-        info!(reason, "whole configuration asked for");
+        info!(reason, ?wanted, "configuration asked for again");
         self.resync = Resyncing::Asked;
-        self.say(from_data::Kind::Resync(Resync { reason: reason.to_owned(), table: None }))
+        let mut resync = Resync { reason: reason.to_owned(), ..Resync::default() };
+        if wanted == Wanted::WhatDiffers {
+            let held = self.held.borrow();
+            resync.revision = held.revision.as_ref().map(Into::into);
+            resync.tables = held.tables.to_vec();
+        }
+        self.say(from_data::Kind::Resync(resync))
     }
 
     fn say(&self, kind: from_data::Kind) -> Result<(), Ended> {

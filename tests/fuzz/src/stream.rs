@@ -135,7 +135,7 @@ impl Node {
     fn snapshot_start(&mut self, revision: Revision) {
         let older =
             self.revision.as_ref().is_some_and(|held| held.same_generation(&revision) && revision.number < held.number);
-        assert_eq!(self.holding.snapshot_start(revision.clone()).is_err(), older, "{revision:?}");
+        assert_eq!(self.holding.snapshot_start(revision.clone(), &[]).is_err(), older, "{revision:?}");
         self.arriving = (!older).then(|| (revision, Rows::new()));
     }
 

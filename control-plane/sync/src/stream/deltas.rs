@@ -83,11 +83,15 @@ impl Deltas {
     pub(crate) async fn due<S: Source>(&self, source: &S, held: Option<&Revision>) -> Result<Due, Status> {
         let Some(held) = held else { return Ok(Due::Snapshot) };
         let now = source.view().revision();
+        // Also in another generation: a restore goes on from the number it finds, so what is ahead came after.
+        if held.number > now.number {
+            return Ok(Due::Behind(now));
+        }
         if !now.same_generation(held) {
             return Ok(Due::Snapshot);
         }
-        if held.number >= now.number {
-            return Ok(if held.number == now.number { Due::Nothing } else { Due::Behind(now) });
+        if held.number == now.number {
+            return Ok(Due::Nothing);
         }
         let place = self.spans.place(held, now.number);
         let built = place.get_or_try_init(|| self.build(source, held)).await?;

@@ -70,8 +70,9 @@ pub(super) async fn still_behind<S: Source>(
 ) -> Option<Revision> {
     let inner = &shared.fleet.inner;
     let held = held?;
-    let now = inner.source.view().revision();
-    if !now.same_generation(held) || held.number <= now.number {
+    // Numbers go on rising when a restore makes a new generation: one that is ahead in another generation has seen a
+    // restore that this node has not.
+    if held.number <= inner.source.view().revision().number {
         return None;
     }
     let reached = revisions.wait_for(|number| *number >= held.number);

@@ -11,6 +11,7 @@
 //! A data node for which there is no room in this is sent a snapshot when it is its turn; nothing else waits for it.
 
 mod deltas;
+mod differing;
 mod gate;
 mod greeting;
 mod session;

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::{
     Shared,
     deltas::Due,
+    differing::HeldTables,
     greeting::{greet, still_behind, wall_ms},
     snapshot,
 };
@@ -118,6 +119,7 @@ where
         is_unsure: true,
         heard: now,
         resync_from: now.checked_sub(inner.timing.resync_every).unwrap_or(now),
+        copy: None,
     };
     info!(node = caller.node_id, session = session.registered.session_id(), "data node connected");
     let replaced = session.registered.ended();
@@ -149,8 +151,10 @@ struct Session<'a, S: Source, I> {
     is_unsure: bool,
     /// When it last said something.
     heard: Instant,
-    /// A whole snapshot that it asks for is sent from then on.
+    /// A snapshot that it asks for is sent from then on.
     resync_from: Instant,
+    /// What it said to hold when it asked: tables that are the same are left out.
+    copy: Option<HeldTables>,
 }
 
 impl<S, I> Session<'_, S, I>
@@ -255,7 +259,7 @@ where
         }
         let permit = self.meanwhile(shared.snapshots.acquire()).await?;
         let permit = permit.map_err(|_| Status::unavailable("this control node stops; try another"))?;
-        let mut reading = snapshot::read(&shared.fleet.inner.source).await;
+        let mut reading = snapshot::read(&shared.fleet.inner.source, self.copy.take()).await;
         let sent = timeout(shared.fleet.inner.timing.snapshot_max, self.send_all(&mut reading.messages)).await;
         drop(permit);
         let bytes = sent.unwrap_or_else(|_| {
@@ -298,7 +302,10 @@ where
         self.heard = Instant::now();
         match message {
             from_data::Kind::Applied(applied) => self.applied(&applied),
-            from_data::Kind::Resync(resync) => self.resync(&resync.reason),
+            from_data::Kind::Resync(resync) => {
+                let copy = HeldTables::of(resync.revision.as_ref(), &resync.tables);
+                self.resync(&resync.reason, copy);
+            }
             from_data::Kind::Beat(beat) => self.compare(&beat),
             from_data::Kind::Hello(_) => return Err(Status::invalid_argument("expected one hello, found two").into()),
         }
@@ -315,9 +322,11 @@ where
         }
     }
 
-    /// The data node is to be sent everything, but not again and again.
-    fn resync(&mut self, reason: &str) {
-        warn!(session = self.registered.session_id(), reason, "data node asks for a whole snapshot");
+    /// The data node is to be sent everything, or what differs from its copy, but not again and again.
+    fn resync(&mut self, reason: &str, copy: Option<HeldTables>) {
+        let tables = if copy.is_some() { "those that differ" } else { "all" };
+        warn!(session = self.registered.session_id(), reason, tables, "data node is sent a snapshot");
+        self.copy = copy;
         self.registered.rejected(reason);
         self.held = None;
         self.in_flight = None;
@@ -335,7 +344,7 @@ where
         let view = self.shared.fleet.inner.source.view();
         let is_settled = self.held.is_some() && self.in_flight.is_none();
         if is_settled && view.revision() == theirs && view.digest().to_bytes()[..] != beat.digest[..] {
-            self.resync("the digests of a beat differ");
+            self.resync("the digests of a beat differ", HeldTables::of(beat.revision.as_ref(), &beat.tables));
         }
     }
 
@@ -347,7 +356,8 @@ where
             if view.is_revoked(&self.caller.node_id) {
                 return Err(sluice_identity::removed(&self.caller.node_id).into());
             }
-            Beat { revision: Some(view.revision().into()), digest: view.digest().to_bytes().to_vec().into() }
+            let digest = view.digest().to_bytes().to_vec().into();
+            Beat { revision: Some(view.revision().into()), digest, tables: Vec::new() }
         };
         self.say(from_control::Kind::Beat(beat)).await
     }

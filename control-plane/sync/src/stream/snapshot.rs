@@ -5,7 +5,10 @@ use sluice_model::{Revision, limits};
 use sluice_proto::sync::{FromControl, Row, SnapshotEnd, SnapshotRows, SnapshotStart, from_control::Kind};
 use tokio::sync::mpsc;
 
-use super::deltas::wire_row;
+use super::{
+    deltas::wire_row,
+    differing::{HeldTables, differing},
+};
 use crate::source::Source;
 
 /// Chunks that were read and wait to be sent.
@@ -18,8 +21,9 @@ pub(super) struct Reading {
     pub(super) messages: mpsc::Receiver<FromControl>,
 }
 
-/// Begins to read a snapshot on a blocking thread, which ends when the receiver is dropped.
-pub(super) async fn read<S: Source>(source: &S) -> Reading {
+/// Begins to read a snapshot on a blocking thread, which ends when the receiver is dropped. Of a data node that has said what
+/// it holds, only the tables that differ are read.
+pub(super) async fn read<S: Source>(source: &S, copy: Option<HeldTables>) -> Reading {
     let (sender, messages) = mpsc::channel(READ_AHEAD);
     let (told, revision) = tokio::sync::oneshot::channel();
     let source = source.clone();
@@ -30,11 +34,13 @@ pub(super) async fn read<S: Source>(source: &S) -> Reading {
             return;
         }
         let send = |kind: Kind| sender.blocking_send(FromControl { kind: Some(kind) }).is_ok();
-        if !send(Kind::SnapshotStart(SnapshotStart { revision: Some((&revision).into()) })) {
+        let only = copy.and_then(|copy| differing(&view, &copy)).unwrap_or_default();
+        let tables = only.iter().map(|table| *table as i32).collect();
+        if !send(Kind::SnapshotStart(SnapshotStart { revision: Some((&revision).into()), tables })) {
             return;
         }
         let (mut rows, mut bytes, mut count): (Vec<Row>, usize, u64) = (Vec::new(), 0, 0);
-        for row in view.visible_rows() {
+        for row in view.visible_rows().filter(|row| only.is_empty() || only.contains(&row.table)) {
             let row = wire_row(row);
             let row_bytes = row.encoded_len();
             if bytes + row_bytes > limits::STREAM_CHUNK_BYTES_MAX && !rows.is_empty() {

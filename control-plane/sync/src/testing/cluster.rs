@@ -225,8 +225,12 @@ fn stamp() -> Option<Stamp> {
 
 /// A usage plan: a row that data nodes see, of any size.
 pub(crate) fn plan(id: &str, document: &[u8]) -> command::Kind {
+    put(Table::Plan, id, document)
+}
+
+pub(crate) fn put(table: Table, id: &str, document: &[u8]) -> command::Kind {
     let put = PutRow {
-        row: Some(RowRef { table: Table::Plan as i32, key: vec![id.to_owned()] }),
+        row: Some(RowRef { table: table as i32, key: vec![id.to_owned()] }),
         document: document.to_vec().into(),
         ..PutRow::default()
     };

@@ -1,13 +1,16 @@
 //! A data node that keeps a copy, checks every digest, and answers when it is told to.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sluice_model::{RowHasher, StateDigest};
 use sluice_proto::{
     model::{Diagnostic, Revision},
     raft::Table,
     sync::{
-        Applied, Beat, Broken, Delta, FromControl, FromData, Hello, Resync, Row, SnapshotEnd, Welcome,
+        Applied, Beat, Broken, Delta, FromControl, FromData, Hello, Resync, Row, SnapshotEnd, TableDigest, Welcome,
         from_control::Kind, from_data,
     },
 };
@@ -31,6 +34,11 @@ pub(crate) struct DataNode {
     pub(crate) revision: Option<Revision>,
     arriving: Option<(Revision, Rows)>,
     chunks: Vec<Delta>,
+    /// Tables of the last snapshot; none for a whole one. Rows that it left out.
+    pub(crate) resent: Vec<i32>,
+    left_out: u64,
+    /// A test has changed its rows: beats differ.
+    pub(crate) is_wrong: bool,
 }
 
 /// What moved a data node to another revision.
@@ -67,7 +75,18 @@ impl DataNode {
     pub(crate) fn open(server: &SyncServer<Node>, id: &str, cluster_id: String) -> Self {
         let (to, incoming) = mpsc::channel(16);
         let from = server.serve(ReceiverStream::new(incoming), Caller { node_id: id.to_owned() });
-        Self { to, from, cluster_id, rows: Rows::new(), revision: None, arriving: None, chunks: Vec::new() }
+        Self {
+            to,
+            from,
+            cluster_id,
+            rows: Rows::new(),
+            revision: None,
+            arriving: None,
+            chunks: Vec::new(),
+            resent: Vec::new(),
+            left_out: 0,
+            is_wrong: false,
+        }
     }
 
     /// Opens a stream, is welcomed, and serves what this control node has.
@@ -100,12 +119,33 @@ impl DataNode {
     }
 
     pub(crate) async fn resync(&self) {
-        self.say(from_data::Kind::Resync(Resync { reason: "told to".to_owned(), table: None })).await;
+        self.say(from_data::Kind::Resync(Resync { reason: "told to".to_owned(), ..Resync::default() })).await;
     }
 
     pub(crate) async fn beat(&self, digest: [u8; 16]) {
         let digest = digest.to_vec().into();
-        self.say(from_data::Kind::Beat(Beat { revision: self.revision.clone(), digest })).await;
+        self.say(from_data::Kind::Beat(Beat { revision: self.revision.clone(), digest, tables: Vec::new() })).await;
+    }
+
+    /// Says what it holds, table by table.
+    pub(crate) async fn beat_by_table(&self) {
+        let digest = self.digest().to_bytes().to_vec().into();
+        let tables = self.table_digests();
+        self.say(from_data::Kind::Beat(Beat { revision: self.revision.clone(), digest, tables })).await;
+    }
+
+    /// Asks for the tables that differ from what it holds.
+    pub(crate) async fn resync_by_table(&self) {
+        let (revision, tables) = (self.revision.clone(), self.table_digests());
+        let reason = "told to".to_owned();
+        self.say(from_data::Kind::Resync(Resync { reason, revision, tables, ..Resync::default() })).await;
+    }
+
+    fn table_digests(&self) -> Vec<TableDigest> {
+        let tables: BTreeSet<i32> = self.rows.keys().map(|(table, _)| *table).collect();
+        let digest =
+            |table: i32| TableDigest { table, digest: self.digest_of(|of| of == table).to_bytes().to_vec().into() };
+        tables.into_iter().map(digest).collect()
     }
 
     /// The next message, or how the stream ended; beats are passed over.
@@ -145,7 +185,13 @@ impl DataNode {
                         return Moved::ByDelta { messages };
                     }
                 }
-                Kind::SnapshotStart(start) => self.arriving = Some((start.revision.unwrap(), Rows::new())),
+                Kind::SnapshotStart(start) => {
+                    let mut rows = self.rows.clone();
+                    rows.retain(|(table, _), _| !start.tables.is_empty() && !start.tables.contains(table));
+                    self.resent = start.tables;
+                    self.left_out = rows.len() as u64;
+                    self.arriving = Some((start.revision.unwrap(), rows));
+                }
                 Kind::SnapshotRows(chunk) => {
                     let arriving = &mut self.arriving.as_mut().unwrap().1;
                     chunk.rows.into_iter().for_each(|row| insert(arriving, row));
@@ -182,21 +228,25 @@ impl DataNode {
 
     fn snapshot(&mut self, end: &SnapshotEnd) {
         let (revision, rows) = self.arriving.take().unwrap();
-        assert_eq!((Some(&revision), rows.len() as u64), (end.revision.as_ref(), end.rows));
+        assert_eq!((Some(&revision), rows.len() as u64), (end.revision.as_ref(), end.rows + self.left_out));
         (self.revision, self.rows) = (Some(revision), rows);
         assert_eq!(self.digest().to_bytes()[..], end.digest[..]);
     }
 
     fn check_beat(&self, beat: &Beat) {
-        if beat.revision == self.revision {
+        if beat.revision == self.revision && !self.is_wrong {
             assert_eq!(beat.digest[..], self.digest().to_bytes()[..]);
         }
     }
 
     pub(crate) fn digest(&self) -> StateDigest {
+        self.digest_of(|_| true)
+    }
+
+    fn digest_of(&self, wanted: impl Fn(i32) -> bool) -> StateDigest {
         let hasher = RowHasher::new(&self.cluster_id, &self.revision.as_ref().unwrap().generation);
         let mut digest = StateDigest::default();
-        for ((table, key), value) in &self.rows {
+        for ((table, key), value) in self.rows.iter().filter(|((table, _), _)| wanted(*table)) {
             digest.add(hasher.row(Table::try_from(*table).unwrap(), key, value));
         }
         digest

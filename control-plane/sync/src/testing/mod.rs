@@ -3,5 +3,5 @@
 mod cluster;
 mod data_node;
 
-pub(crate) use cluster::{Cluster, Node, plan, quick};
+pub(crate) use cluster::{Cluster, Node, plan, put, quick};
 pub(crate) use data_node::{DataNode, Moved};

@@ -5,13 +5,14 @@ use std::time::Duration;
 use sluice_model::limits;
 use sluice_proto::{
     model::Revision,
+    raft::Table,
     sync::{Hello, from_control::Kind, from_data},
 };
 use tonic::Code;
 
 use crate::{
     Source,
-    testing::{Cluster, DataNode, Moved, plan, quick},
+    testing::{Cluster, DataNode, Moved, plan, put, quick},
     timing::Timing,
 };
 
@@ -185,11 +186,14 @@ async fn a_data_node_has_few_streams_and_the_oldest_ends() {
 async fn another_generation_is_taken_only_whole() {
     let mut cluster = Cluster::start(1, quick());
     cluster.change("p1");
-    let other = Revision { generation: "another".to_owned(), number: 99 };
-    let mut node = DataNode::connect(&cluster, &cluster.servers[0], "d1", Some(other)).await;
+    let other = |number| Some(Revision { generation: "another".to_owned(), number });
+    let mut node = DataNode::connect(&cluster, &cluster.servers[0], "d1", other(1)).await;
     node.welcomed().await;
     assert!(matches!(node.moved().await, Moved::BySnapshot { .. }));
     assert_eq!(node.revision, Some(cluster.revision(1)));
+    // A restore goes on from the number it finds: what is ahead in another generation has seen one that is not here yet.
+    let mut ahead = DataNode::connect(&cluster, &cluster.servers[0], "d2", other(2)).await;
+    assert!(matches!(ahead.next().await, Ok(Kind::Behind(_))));
 }
 
 #[tokio::test]
@@ -238,6 +242,32 @@ async fn a_node_whose_digest_differs_gets_everything() {
     node.beat(node.digest().to_bytes()).await;
     node.beat([9; 16]).await;
     assert!(matches!(node.moved().await, Moved::BySnapshot { .. }));
+}
+
+#[tokio::test]
+async fn one_wrong_row_costs_its_table_and_no_other() {
+    let mut cluster = Cluster::start(1, quick());
+    cluster.change("p1");
+    cluster.apply(put(Table::Setting, "s1", b"s"));
+    cluster.apply(put(Table::Domain, "d1", b"d"));
+    let mut node = DataNode::serving(&cluster, &cluster.servers[0], "d1").await;
+    let right = node.rows.clone();
+    let row_of = |table: Table| right.keys().find(|(of, _)| *of == table as i32).unwrap().clone();
+    node.rows.insert(row_of(Table::Setting), b"flipped".to_vec());
+    node.is_wrong = true;
+    node.beat_by_table().await;
+    assert!(matches!(node.moved().await, Moved::BySnapshot { .. }));
+    assert_eq!((node.resent.as_slice(), &node.rows), (&[Table::Setting as i32][..], &right));
+    node.applied().await;
+
+    // A row that is missing shows when the next delta does not come out right; what has changed since is sent too.
+    node.rows.remove(&row_of(Table::Domain));
+    cluster.change("p2");
+    assert!(matches!(node.next().await.unwrap(), Kind::Delta(_)));
+    node.resync_by_table().await;
+    assert!(matches!(node.moved().await, Moved::BySnapshot { .. }));
+    assert_eq!(node.resent, [Table::Plan as i32, Table::Domain as i32]);
+    assert_eq!((node.rows.len(), node.number()), (4, 4));
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use sluice_model::{Revision, RowHasher, StateDigest};
 use sluice_proto::{
     raft::Table,
     sync::{
-        Applied, Beat, Delta, FromControl, FromData, Hello, Row, SnapshotEnd, SnapshotRows, SnapshotStart, Tombstone,
-        Welcome, from_control, from_data,
+        Applied, Beat, Delta, FromControl, FromData, Hello, Resync, Row, SnapshotEnd, SnapshotRows, SnapshotStart,
+        Tombstone, Welcome, from_control, from_data,
     },
 };
 use sluice_rpc::sync::sync_server::{Sync, SyncServer};
@@ -133,8 +133,13 @@ impl Session {
     }
 
     pub async fn resync(&mut self) -> String {
+        self.resync_whole().await.reason
+    }
+
+    /// The whole message.
+    pub async fn resync_whole(&mut self) -> Resync {
         match self.heard().await {
-            Some(from_data::Kind::Resync(resync)) => resync.reason,
+            Some(from_data::Kind::Resync(resync)) => resync,
             other => panic!("expected Resync, found {other:?}"),
         }
     }
@@ -142,12 +147,23 @@ impl Session {
     /// Sends `state` whole, one row per message.
     pub async fn snapshot(&self, state: &State) {
         let revision = Some(state.revision());
-        self.say(from_control::Kind::SnapshotStart(SnapshotStart { revision: revision.clone() })).await;
+        self.say(from_control::Kind::SnapshotStart(SnapshotStart { revision: revision.clone(), tables: vec![] })).await;
         for row in &state.rows {
             self.say(from_control::Kind::SnapshotRows(SnapshotRows { rows: vec![row.clone()] })).await;
         }
         let (digest, rows) = (state.digest(), state.rows.len() as u64);
         self.say(from_control::Kind::SnapshotEnd(SnapshotEnd { revision, digest, rows })).await;
+    }
+
+    /// Sends one table of `state`.
+    pub async fn table(&self, state: &State, table: Table) {
+        let revision = Some(state.revision());
+        let start = SnapshotStart { revision: revision.clone(), tables: vec![table as i32] };
+        self.say(from_control::Kind::SnapshotStart(start)).await;
+        let rows: Vec<Row> = state.rows.iter().filter(|row| row.table() == table).cloned().collect();
+        let end = SnapshotEnd { revision, digest: state.digest(), rows: rows.len() as u64 };
+        self.say(from_control::Kind::SnapshotRows(SnapshotRows { rows })).await;
+        self.say(from_control::Kind::SnapshotEnd(end)).await;
     }
 
     /// Sends what leads from `before` to `after`, in two messages.
@@ -191,8 +207,12 @@ impl State {
     }
 
     pub fn digest(&self) -> prost::bytes::Bytes {
+        self.digest_of(|_| true)
+    }
+
+    pub fn digest_of(&self, wanted: impl Fn(&Row) -> bool) -> prost::bytes::Bytes {
         let (hasher, mut digest) = (RowHasher::new(CLUSTER, &self.generation), StateDigest::default());
-        for row in &self.rows {
+        for row in self.rows.iter().filter(|row| wanted(row)) {
             digest.add(hasher.row(row.table(), &row.key, &row.value));
         }
         digest.to_bytes().to_vec().into()
@@ -216,6 +236,6 @@ impl State {
     }
 
     pub fn beat(&self) -> from_control::Kind {
-        from_control::Kind::Beat(Beat { revision: Some(self.revision()), digest: self.digest() })
+        from_control::Kind::Beat(Beat { revision: Some(self.revision()), digest: self.digest(), tables: vec![] })
     }
 }

@@ -175,6 +175,41 @@ fn digests_go_both_ways_and_a_difference_asks_for_all() {
 }
 
 #[test]
+fn a_node_with_a_wrong_row_says_what_it_holds_by_table_and_takes_one_table() {
+    run(async {
+        let (folder, mut control) = (tempfile::tempdir().unwrap(), FakeControl::start().await);
+        // What the control node has, and what came to the node: one row differs.
+        let right = State::new(5).put(Table::Plan, b"plan1", plan("plan1")).put(Table::KeyView, b"k", key("k", 1));
+        let wrong = State { number: right.number, ..right.put(Table::KeyView, b"k", key("k", 2)) };
+        let (follower, mut session) = begun(&mut control, folder.path(), &wrong).await;
+        let beat = session.beat().await;
+        let sent: Vec<_> = beat.tables.iter().map(|each| (each.table(), each.digest.clone())).collect();
+        for table in [Table::Plan, Table::KeyView] {
+            assert!(sent.contains(&(table, wrong.digest_of(|row| row.table() == table))), "{table:?}");
+        }
+        session.say(right.beat()).await;
+        let resync = session.resync_whole().await;
+        assert_eq!((resync.revision, resync.tables.len()), (Some(wrong.revision()), 2));
+        session.table(&right, Table::KeyView).await;
+        assert_eq!(session.applied().await.revision, Some(right.revision()));
+        let served = follower.cell().load().unwrap().snapshot;
+        assert!(served.plan("plan1").is_some() && served.key_count() == 1);
+        assert!(served.key(&LookupHash([1; 16])).is_some() && served.key(&LookupHash([2; 16])).is_none());
+        let beat = session.beat().await;
+        assert_eq!(beat.digest, right.digest());
+        follower.stop().await;
+
+        let again = self::follower(folder.path(), &[]);
+        serves(&again, right.number).await;
+        assert!(
+            again.cell().load().unwrap().snapshot.key(&LookupHash([1; 16])).is_some(),
+            "the copy on disk is mended"
+        );
+        again.stop().await;
+    });
+}
+
+#[test]
 fn a_control_node_that_is_behind_detached_or_gone_is_left_for_another() {
     run(async {
         let (folder, mut control) = (tempfile::tempdir().unwrap(), FakeControl::start().await);
@@ -224,7 +259,7 @@ fn half_a_snapshot_is_never_served_and_forgotten_with_its_stream() {
         let first = State::new(5).put(Table::Plan, b"plan1", plan("plan1"));
         let (follower, session) = begun(&mut control, folder.path(), &first).await;
         let second = first.put(Table::Plan, b"plan2", plan("plan2"));
-        let start = sluice_proto::sync::SnapshotStart { revision: Some(second.revision()) };
+        let start = sluice_proto::sync::SnapshotStart { revision: Some(second.revision()), tables: vec![] };
         session.say(from_control::Kind::SnapshotStart(start)).await;
         session
             .say(from_control::Kind::SnapshotRows(sluice_proto::sync::SnapshotRows { rows: second.rows.clone() }))
