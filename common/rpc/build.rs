@@ -8,6 +8,7 @@ fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     let services = [
+        "admin/v1/backup",
         "admin/v1/config",
         "admin/v1/api",
         "admin/v1/key",

@@ -32,6 +32,13 @@ pub const UNREFERENCED_MS_MAX: u64 = 10 * 60 * 1000;
 /// Rows that one `Trim` removes.
 pub const TRIM_ROWS_MAX: usize = 10_000;
 
+/// Bytes of one staged piece of a restore; leaves room in an entry for what travels beside it.
+pub const RESTORE_CHUNK_BYTES_MAX: usize = ENTRY_BYTES_MAX - 16 * 1024;
+/// Bytes of the rows of a restore: every control node holds them in memory once, while it switches to them.
+pub const RESTORE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Bytes of one row of a backup: a document or a list of digests, with what its indexes are made from.
+pub const BACKUP_ROW_BYTES_MAX: usize = 4 * ENTRY_BYTES_MAX;
+
 /// Milliseconds of stamped time for which a request id is remembered.
 pub const REQUEST_MS_MAX: u64 = 10 * 60 * 1000;
 /// Request ids remembered: ten minutes of 3,333 a second.

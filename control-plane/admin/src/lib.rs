@@ -7,6 +7,7 @@
 mod admin;
 mod apis;
 mod audit;
+mod backups;
 mod call;
 mod cluster;
 mod commit;

@@ -163,6 +163,9 @@ pub(crate) fn stamp_of(command: &mut Command) -> Option<&mut Stamp> {
         Kind::ChangeOperator(command) => command.stamp.as_mut(),
         Kind::DeleteOperator(command) => command.stamp.as_mut(),
         Kind::RecordCalls(command) => command.stamp.as_mut(),
+        Kind::StageRestore(command) => command.stamp.as_mut(),
+        Kind::Restore(command) => command.stamp.as_mut(),
+        Kind::DropRestore(command) => command.stamp.as_mut(),
     }
 }
 

@@ -8,7 +8,9 @@ use sluice_proto::raft::{
     Command, ForwardReply, ForwardRequest, GetKeysReply, GetKeysRequest, KeepKeyReply, KeepKeyRequest, Outcome,
     ProposeReply, ProposeRequest,
 };
-use sluice_raft::{MemberStatus, ProposeFailure, Raft, RaftFailure, ReadFailure};
+use sluice_raft::{
+    HistoryWindow, MemberStatus, ProposeFailure, Raft, RaftFailure, ReadFailure, RewindFailure, RewindTo,
+};
 use sluice_rpc::raft::peer_client::PeerClient;
 use sluice_state::{Tables, View};
 use tonic::Status;
@@ -111,6 +113,12 @@ pub(crate) trait Replica: Clone + Send + Sync + 'static {
         std::future::ready(Err(Status::unavailable("there is no other node")))
     }
 
+    /// From when to when this node can make earlier states again.
+    fn history(&self) -> impl Future<Output = Result<HistoryWindow, RewindFailure>> + Send;
+
+    /// The state that `to` means. Blocks for as long as it takes to apply the log again.
+    fn rewind(&self, to: RewindTo) -> Result<View<Self::Tables>, RewindFailure>;
+
     /// Carries a command to `leader`.
     fn propose_at(
         &self,
@@ -196,6 +204,16 @@ impl Replica for Raft {
     async fn get_keys(&self, other: u64, request: GetKeysRequest, deadline: Instant) -> Result<GetKeysReply, Status> {
         let call = timed(request, deadline);
         Ok(client(self, other).await?.get_keys(call).await?.into_inner())
+    }
+
+    async fn history(&self) -> Result<HistoryWindow, RewindFailure> {
+        let raft = self.clone();
+        let read = tokio::task::spawn_blocking(move || Raft::history(&raft));
+        read.await.map_err(|error| RewindFailure::Storage(error.to_string()))?
+    }
+
+    fn rewind(&self, to: RewindTo) -> Result<View<Self::Tables>, RewindFailure> {
+        Raft::rewind(self, to)
     }
 
     async fn propose_at(

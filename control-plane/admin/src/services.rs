@@ -6,9 +6,9 @@ use sluice_identity::Keyring;
 use sluice_raft::Raft;
 use sluice_rpc::{
     admin::{
-        apis_server::ApisServer, audit_server::AuditServer, cluster_client::ClusterClient,
-        cluster_server::ClusterServer, config_server::ConfigServer, fleet_server::FleetServer, keys_server::KeysServer,
-        operators_server::OperatorsServer,
+        apis_server::ApisServer, audit_server::AuditServer, backups_server::BackupsServer,
+        cluster_client::ClusterClient, cluster_server::ClusterServer, config_server::ConfigServer,
+        fleet_server::FleetServer, keys_server::KeysServer, operators_server::OperatorsServer,
     },
     raft::peer_server::PeerServer,
 };
@@ -55,7 +55,7 @@ impl Services {
         Self { admin: admin(raft, sessions, settings), recorder: Recorder::new(metrics) }
     }
 
-    /// The services of 7100: Config, Apis, Keys, Fleet, Cluster, Operators, Audit and server reflection. They go behind
+    /// The services of 7100: Config, Apis, Keys, Backups, Fleet, Cluster, Operators, Audit and server reflection. They go behind
     /// [`Services::audit_layer`], [`Services::newcomer_layer`], `PeerLayer`, `RolesLayer` and [`Services::forward_layer`].
     pub fn routes(&self) -> Routes {
         routes(&self.admin)
@@ -129,6 +129,7 @@ pub(crate) fn routes<R: Replica>(admin: &Admin<R>) -> Routes {
         .add_service(config)
         .add_service(ApisServer::new(admin.clone()))
         .add_service(KeysServer::new(admin.clone()))
+        .add_service(BackupsServer::new(admin.clone()))
         .add_service(FleetServer::new(admin.clone()))
         .add_service(ClusterServer::new(admin.clone()))
         .add_service(OperatorsServer::new(admin.clone()))

@@ -17,7 +17,7 @@ use sluice_proto::{
         SessionReportReply, Stamp, command,
     },
 };
-use sluice_raft::{ProposeFailure, ReadFailure};
+use sluice_raft::{HistoryWindow, ProposeFailure, ReadFailure, RewindFailure, RewindTo};
 use sluice_rpc::admin::config_server::Config as _;
 use sluice_state::{Draft, MemoryTables, View};
 use tonic::{Request, Status};
@@ -121,6 +121,14 @@ impl Replica for MemoryReplica {
 
     async fn add_learner(&self, _: u64, _: &str, _: Instant) -> Result<(), Refused> {
         Ok(())
+    }
+
+    async fn history(&self) -> Result<HistoryWindow, RewindFailure> {
+        Err(RewindFailure::Storage("tables in memory have no past".to_owned()))
+    }
+
+    fn rewind(&self, _: RewindTo) -> Result<View<Self::Tables>, RewindFailure> {
+        Err(RewindFailure::Storage("tables in memory have no past".to_owned()))
     }
 
     async fn propose_at(&self, _: u64, _: ProposeRequest, _: Instant) -> Result<ProposeReply, Status> {

@@ -1,4 +1,4 @@
-//! `cluster`: its state, its key, and the tokens by which nodes join it.
+//! `cluster`: its state, its key, and the tokens by which nodes join it; backups have a file of their own.
 
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ use sluice_rpc::admin::cluster_client::ClusterClient;
 
 use crate::{
     args::{Consent, Page},
+    backup::Backup,
     duration,
     failure::Failure,
     freshness::Freshness,
     node::Role,
     noun::pages,
     output::{Changed, marked},
+    restore::Restore,
     rotate_key,
     session::Session,
     table::{self, Column, column, time},
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     /// Join tokens
     #[command(subcommand)]
     Token(Token),
+    Backup(Backup),
+    Restore(Restore),
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,6 +100,8 @@ impl Command {
         match self {
             Self::Status { freshness, digest } => status(&session.reading(freshness), digest).await,
             Self::RotateKey { wait_timeout } => rotate_key::run(session, wait_timeout).await,
+            Self::Backup(backup) => backup.run(session).await,
+            Self::Restore(restore) => restore.run(session).await,
             Self::Token(Token::Create { role, ttl }) => create_token(session, role, ttl).await,
             Self::Token(Token::List(page)) => list_tokens(&session.reading(page.freshness), &page).await,
             Self::Token(Token::Revoke { id, consent }) => revoke_token(session, &id, consent).await,

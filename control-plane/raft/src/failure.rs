@@ -8,6 +8,8 @@ use std::{
 
 use tracing::error;
 
+use crate::rewind::HistoryWindow;
+
 /// Raft could not start, or a change of members was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum RaftFailure {
@@ -66,6 +68,16 @@ pub enum RaftFailure {
         found: u32,
         /// Where the log is.
         folder: PathBuf,
+    },
+    /// A file of log or state is not as it was written.
+    #[error(
+        "{path} is damaged: {problem}; the node does not start with it; check the disk, leave the node stopped and join a new node in its place: an empty --data-dir, --join URL and a token of `sluice cluster token create --role control`; a cluster of one control node is founded anew and restored from its backup"
+    )]
+    Damaged {
+        /// The folder of the log or the state.
+        path: PathBuf,
+        /// What RocksDB said: it names the file.
+        problem: String,
     },
     /// A folder or database could not be opened or read.
     #[error("cannot use {path}: {problem}")]
@@ -133,6 +145,17 @@ pub enum ProposeFailure {
     /// Raft has stopped on this node.
     #[error("raft has stopped on this node")]
     Stopped,
+}
+
+/// An earlier state cannot be made again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RewindFailure {
+    /// The state that is meant is not within what this node keeps.
+    #[error("expected a revision that this node can make again, from {} to {}, found another", .0.from.number, .0.to.number)]
+    OutOfWindow(HistoryWindow),
+    /// The disk failed, or what is needed was dropped meanwhile.
+    #[error("an earlier state cannot be made again: {0}")]
+    Storage(String),
 }
 
 /// A read could not be made linearizable.

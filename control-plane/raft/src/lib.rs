@@ -4,15 +4,18 @@
 //! a view is the state after whole batches and never changes. No other crate knows openraft or RocksDB.
 //! Absent: what commands mean (`sluice-state`), who may give them (`sluice-admin`), channels (`sluice-identity`).
 
+mod damage;
 mod durable;
 mod fail;
 mod failure;
+mod history;
 mod log;
 mod machine;
 mod mark;
 mod meters;
 mod network;
 mod raft;
+mod rewind;
 mod service;
 mod settings;
 mod states;
@@ -22,8 +25,9 @@ mod suite;
 mod types;
 
 pub use fail::FailPoints;
-pub use failure::{ProposeFailure, RaftFailure, ReadFailure};
+pub use failure::{ProposeFailure, RaftFailure, ReadFailure, RewindFailure};
 pub use raft::{Leadership, LogPositions, MemberStatus, Proposed, Raft};
+pub use rewind::{HistoryWindow, Moment, RewindTo};
 pub use service::RaftService;
 pub use settings::RaftSettings;
 pub use store::StoreSnapshot;

@@ -14,7 +14,7 @@ use openraft::{
     storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot},
 };
 use prost::Message;
-use sluice_proto::raft::{Command, Outcome, outcome};
+use sluice_proto::raft::{Command, Outcome, command, outcome};
 use sluice_state::{Draft, apply};
 
 use crate::{
@@ -46,13 +46,15 @@ pub(crate) struct Machine {
     states: Arc<States>,
     applied: Applied,
     number: u64,
+    /// A command of the batch may have made another generation.
+    may_restore: bool,
 }
 
 impl Machine {
     pub(crate) fn new(states: Arc<States>) -> Result<Self, crate::RaftFailure> {
         let applied = states.store().applied()?;
         let number = *states.numbers().borrow();
-        Ok(Self { states, applied, number })
+        Ok(Self { states, applied, number, may_restore: false })
     }
 
     /// Applies a batch, then answers.
@@ -81,6 +83,9 @@ impl Machine {
         if let Some(membership) = membership {
             self.applied.membership = membership;
         }
+        if std::mem::take(&mut self.may_restore) {
+            self.states.forget_generation();
+        }
         self.states.advanced(last.index, self.number);
         for (responder, reply) in answers {
             responder.send(reply);
@@ -92,6 +97,7 @@ impl Machine {
         // Bytes that are no command are refused by every node in the same way. Decoded here, since bytes that are
         // owned are shared by what is decoded from them.
         let command = Command::decode(bytes.clone()).unwrap_or_default();
+        self.may_restore |= matches!(command.kind, Some(command::Kind::Restore(_)));
         let applied = apply(draft, index, &command);
         self.number = applied.changes.after;
         self.reply(applied.outcome)

@@ -31,7 +31,7 @@ use tracing::info;
 use self::runtime::OwnRuntime;
 pub use self::{leadership::Leadership, members::MemberStatus, positions::LogPositions, propose::Proposed};
 use crate::{
-    RaftFailure, RaftSettings, StoreSnapshot,
+    HistoryWindow, RaftFailure, RaftSettings, RewindFailure, RewindTo, StoreSnapshot,
     log::{FlushThread, LogStore},
     machine::Machine,
     mark::Mark,
@@ -177,6 +177,22 @@ impl Raft {
         self.inner.states.view()
     }
 
+    /// From when to when this node can make earlier states again. Blocks on the disk.
+    ///
+    /// # Errors
+    /// `Storage` when it cannot be said.
+    pub fn history(&self) -> Result<HistoryWindow, RewindFailure> {
+        self.inner.states.window()
+    }
+
+    /// The state that `to` means, made again beside the one in use. Blocks for as long as it takes to apply the log.
+    ///
+    /// # Errors
+    /// `OutOfWindow` for one that this node cannot make again; `Storage`.
+    pub fn rewind(&self, to: RewindTo) -> Result<View<StoreSnapshot>, RewindFailure> {
+        self.inner.states.rewind(to)
+    }
+
     /// The number that data nodes see, after each batch that changed it on this node.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.inner.states.numbers()
@@ -263,9 +279,9 @@ async fn start(
     let opening = tokio::task::spawn_blocking(move || {
         let folders = Folders::open(&settings.data_dir, settings.fail_points.clone())?;
         let mark = Mark::new(&settings.data_dir, settings.raft_id, &settings.cluster_id);
-        let RaftSettings { snapshot_log_bytes, fail_points, .. } = settings;
+        let RaftSettings { snapshot_log_bytes, history_log_bytes, fail_points, .. } = settings;
         let (log, flush) = LogStore::open(&folders.log(), mark, snapshot_log_bytes, meters, fail_points)?;
-        let states = Arc::new(States::open(folders, log.growth())?);
+        let states = Arc::new(States::open(folders, log.growth(), log.kept(), history_log_bytes)?);
         Ok::<_, RaftFailure>((log, flush, states))
     });
     let stopped = |problem: String| RaftFailure::Stopped { problem };

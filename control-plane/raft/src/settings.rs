@@ -34,6 +34,8 @@ pub struct RaftSettings {
     pub kept_log_entries: u64,
     /// Where a test ends this node. Default: nowhere.
     pub fail_points: FailPoints,
+    /// Bytes of log, about, from which earlier states can be made again; 0 keeps none. Default: 256 MiB.
+    pub history_log_bytes: u64,
 }
 
 impl RaftSettings {
@@ -51,6 +53,7 @@ impl RaftSettings {
             snapshot_interval: Duration::from_secs(600),
             kept_log_entries: 256,
             fail_points: FailPoints::default(),
+            history_log_bytes: 256 << 20,
         }
     }
 

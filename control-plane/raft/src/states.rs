@@ -3,16 +3,19 @@
 //! Promise: readers get the state as it is after whole batches, and keep it however it is replaced; the newest
 //! checkpoint never goes back. Absent: applying (`machine`).
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use sluice_state::View;
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::{
     RaftFailure,
     fail::Point,
-    log::Growth,
+    history::History,
+    log::{Growth, KeptLog},
     store::{Applied, StateStore, StoreSnapshot, checkpoint::StateCheckpoint, folders::Folders, image::ImageWriter},
+    types::SnapshotMeta,
 };
 
 /// The state of one node. Shared by the state machine, readers and the peer service.
@@ -20,38 +23,45 @@ pub(crate) struct States {
     folders: Folders,
     current: RwLock<Arc<StateStore>>,
     checkpoint: Mutex<Option<Arc<StateCheckpoint>>>,
+    history: History,
     /// Held while a checkpoint is taken: one at a time.
     taking: Mutex<()>,
     growth: Arc<Growth>,
-    /// Made when the cluster is founded; known from then on.
-    generation: OnceLock<Arc<str>>,
+    /// As it was last read; none when it may have changed.
+    generation: Mutex<Option<Arc<str>>>,
     number: watch::Sender<u64>,
     applied: watch::Sender<Option<u64>>,
 }
 
 impl States {
-    /// Opens the current state, or makes an empty one; removes what a crash left.
-    pub(crate) fn open(folders: Folders, growth: Arc<Growth>) -> Result<Self, RaftFailure> {
+    /// Opens the current state, or makes an empty one; removes what a crash left. `past` is of the log that leads to it, and
+    /// `history_bytes_max` of it are kept.
+    ///
+    /// # Errors
+    /// `Damaged` when the state is, and cannot be made again; `Storage` when it cannot be used.
+    pub(crate) fn open(
+        folders: Folders,
+        growth: Arc<Growth>,
+        past: KeptLog,
+        history_bytes_max: u64,
+    ) -> Result<Self, RaftFailure> {
         let failure = |error: std::io::Error| folders.failure(&error);
-        let store = match folders.current_state().map_err(failure)? {
-            Some(folder) => StateStore::open(folder)?,
-            None => {
-                let store = StateStore::open(folders.new_state())?;
-                folders.switch_to(store.path()).map_err(failure)?;
-                store
-            }
-        };
-        let checkpoint = StateCheckpoint::newest(&folders).map_err(failure)?;
-        folders.remove_strays(store.path(), checkpoint.as_ref().map(|found| found.path())).map_err(failure)?;
+        let mut checkpoints = StateCheckpoint::all(&folders).map_err(failure)?;
+        let store = current(&folders, &checkpoints, &past)?;
+        let kept: Vec<_> = checkpoints.iter().map(|found| found.path()).collect();
+        folders.remove_strays(store.path(), &kept).map_err(failure)?;
+        let checkpoint = checkpoints.pop();
+        let history = History::open(past, history_bytes_max, checkpoints, checkpoint.as_deref()).map_err(failure)?;
         let applied = store.applied()?;
-        let number = View(&store).revision().number;
+        let number = View(&*store).revision().number;
         Ok(Self {
             folders,
-            current: RwLock::new(Arc::new(store)),
+            current: RwLock::new(store),
             checkpoint: Mutex::new(checkpoint),
+            history,
             taking: Mutex::new(()),
             growth,
-            generation: OnceLock::new(),
+            generation: Mutex::default(),
             number: watch::Sender::new(number),
             applied: watch::Sender::new(applied.log_id.map(|id| id.index)),
         })
@@ -59,6 +69,10 @@ impl States {
 
     pub(crate) fn folders(&self) -> &Folders {
         &self.folders
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     pub(crate) fn store(&self) -> Arc<StateStore> {
@@ -71,11 +85,19 @@ impl States {
 
     /// The generation of the cluster; empty before it is founded.
     pub(crate) fn generation(&self) -> Arc<str> {
-        if let Some(known) = self.generation.get() {
+        let mut known = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*known {
             return known.clone();
         }
+        // Read under the lock: what is forgotten meanwhile is forgotten after it.
         let found = View(&*self.store()).revision().generation;
-        if found.is_empty() { found } else { self.generation.get_or_init(|| found).clone() }
+        *known = Some(found.clone()).filter(|found| !found.is_empty());
+        found
+    }
+
+    /// The state has another generation now, or may have.
+    pub(crate) fn forget_generation(&self) {
+        *self.generation.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The number after each batch that changed it.
@@ -100,8 +122,12 @@ impl States {
 
     /// Takes a checkpoint of the current state and makes it the newest. Blocks on the disk.
     pub(crate) fn take_checkpoint(&self) -> std::io::Result<Arc<StateCheckpoint>> {
+        self.take(Past::GoesOn)
+    }
+
+    fn take(&self, past: Past) -> std::io::Result<Arc<StateCheckpoint>> {
         let _one_at_a_time = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        self.growth.reset();
+        let bytes = self.growth.reset();
         let taken = StateCheckpoint::take(&self.store(), &self.folders)?;
         let mut newest = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(newest) = &*newest
@@ -112,8 +138,15 @@ impl States {
             }
             return Ok(newest.clone());
         }
-        if let Some(before) = newest.replace(taken.clone()) {
-            before.retire();
+        match (newest.replace(taken.clone()), past) {
+            (Some(before), Past::GoesOn) => self.history.replaced(before, &taken, bytes),
+            (None, Past::GoesOn) => self.history.first_taken(&taken, bytes),
+            (before, Past::Ends) => {
+                if let Some(before) = before {
+                    before.retire();
+                }
+                self.history.begin_anew(&taken);
+            }
         }
         Ok(taken)
     }
@@ -128,10 +161,11 @@ impl States {
         self.folders.hit(Point::SnapshotAfterSwitch);
         let before = std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), store);
         before.retire();
+        self.forget_generation();
         if let Some(last) = &applied.log_id {
             self.advanced(last.index, number);
         }
-        self.take_checkpoint().map_err(|error| self.folders.failure(&error))?;
+        self.take(Past::Ends).map_err(|error| self.folders.failure(&error))?;
         Ok(applied)
     }
 
@@ -139,4 +173,48 @@ impl States {
     pub(crate) fn receive(&self) -> Result<ImageWriter, RaftFailure> {
         ImageWriter::begin(&self.folders)
     }
+}
+
+/// Whether a checkpoint follows from what came before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    GoesOn,
+    /// The state was received whole.
+    Ends,
+}
+
+/// The state in use. One that is damaged is made again, from the newest checkpoint that is whole or, where the log is there
+/// from its first entry on, from nothing: the log is applied to it as after any restart.
+fn current(
+    folders: &Folders,
+    checkpoints: &[Arc<StateCheckpoint>],
+    log: &KeptLog,
+) -> Result<Arc<StateStore>, RaftFailure> {
+    let opened = match folders.current_state() {
+        Ok(Some(folder)) => StateStore::open(folder),
+        Ok(None) => {
+            let store = Arc::new(StateStore::open(folders.new_state())?);
+            folders.switch_to(store.path()).map_err(|error| folders.failure(&error))?;
+            return Ok(store);
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Err(RaftFailure::Damaged { path: folders.states(), problem: error.to_string() })
+        }
+        Err(error) => Err(folders.failure(&error)),
+    };
+    let damage = match opened {
+        Ok(store) => return Ok(Arc::new(store)),
+        Err(damage @ RaftFailure::Damaged { .. }) => damage,
+        Err(failure) => return Err(failure),
+    };
+    let again = checkpoints.last().map(|newest| ImageWriter::copy(newest, folders));
+    let store = match again {
+        Some(Ok(store)) => store,
+        Some(Err(_)) | None if log.is_whole() => ImageWriter::empty(folders, &SnapshotMeta::default())?,
+        Some(Err(_)) | None => return Err(damage),
+    };
+    warn!(%damage, "the state is damaged and made again from a checkpoint and the log; check the disk");
+    store.keep();
+    folders.switch_to(store.path()).map_err(|error| folders.failure(&error))?;
+    Ok(store)
 }

@@ -31,7 +31,7 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, Guard> for OnDisk {
         let meters = LogMeters::register(&Metrics::new());
         let mark = Mark::new(home.path(), 1, "cluster");
         let (log, flush) = LogStore::open(&folders.log(), mark, u64::MAX, meters, FailPoints::default()).unwrap();
-        let states = Arc::new(States::open(folders, log.growth()).unwrap());
+        let states = Arc::new(States::open(folders, log.growth(), log.kept(), 64 << 20).unwrap());
         let machine = Machine::new(states).unwrap();
         Ok(((flush, home), log, machine))
     }

@@ -176,6 +176,7 @@ fn timed(settings: &Settings, raft: RaftSettings) -> RaftSettings {
         election_max: settings.raft_election_max,
         snapshot_log_bytes: settings.raft_snapshot_log_bytes,
         snapshot_interval: settings.raft_snapshot_interval,
+        history_log_bytes: settings.raft_history_log_bytes,
         ..raft
     }
 }

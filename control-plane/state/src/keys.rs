@@ -1,6 +1,6 @@
 //! How rows are keyed in the ordered store.
 //!
-//! Every key begins with a byte that names its space, 1 to 11; the store may use the others for itself. Keys of tables
+//! Every key begins with a byte that names its space, 1 to 12; the store may use the others for itself. Keys of tables
 //! hold their table in one byte, numbers and times are big-endian, and what is followed by something else carries its
 //! length, so that a scan of a prefix finds one thing only.
 
@@ -22,8 +22,12 @@ const REF_COUNT: u8 = 8;
 const UNREFERENCED: u8 = 9;
 const REQUEST: u8 = 10;
 const REQUEST_TIME: u8 = 11;
+const STAGED: u8 = 12;
+
+/// How far a restore is staged.
+pub(crate) const STAGED_RESTORE: &[u8] = &[STAGED, 0];
 /// Behind every row of the state.
-pub(crate) const AFTER_ROWS: &[u8] = &[REQUEST_TIME + 1];
+pub(crate) const AFTER_ROWS: &[u8] = &[STAGED + 1];
 
 /// Names one row of any table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,6 +216,50 @@ pub(crate) fn request_time_of(key: &[u8]) -> Option<(u64, Vec<u8>)> {
     let mut request = vec![REQUEST];
     request.extend_from_slice(rest);
     Some((u64::from_be_bytes(*time), request))
+}
+
+/// A piece of the rows of the staged restore.
+pub(crate) fn staged_chunk(number: u32) -> Vec<u8> {
+    let mut key = vec![STAGED, 1];
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Where all that is staged begins and ends.
+pub(crate) fn staged() -> (Vec<u8>, Vec<u8>) {
+    (vec![STAGED], vec![STAGED + 1])
+}
+
+/// Where rows of tables begin and end.
+pub(crate) fn all_rows() -> (Vec<u8>, Vec<u8>) {
+    (vec![ROW], vec![ROW + 1])
+}
+
+/// What there is of `table` in each space that is ordered by tables: first and last-plus-one keys.
+pub(crate) fn spaces_of(table: Table) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    [ROW, TOMBSTONE, NAME, UNIQUE, REF_COUNT].into_iter().map(move |space| {
+        let from = vec![space, table as u8];
+        let to = crate::tables::prefix_end(&from);
+        (from, to)
+    })
+}
+
+/// What is ordered by number or time, and is only of tables that data nodes see.
+pub(crate) fn spaces_of_visible() -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    [CHANGE, UNREFERENCED].into_iter().map(|space| (vec![space], vec![space + 1]))
+}
+
+/// Where the index of referrers begins and ends.
+pub(crate) fn all_referrers() -> (Vec<u8>, Vec<u8>) {
+    (vec![REFERRER], vec![REFERRER + 1])
+}
+
+/// The table of the row that refers, of any entry of the index of referrers.
+pub(crate) fn referring_table(key: &[u8]) -> Option<Table> {
+    let rest = key.strip_prefix(&[REFERRER])?.get(1..)?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let table = rest.get(usize::from(u16::from_be_bytes(*length)))?;
+    Table::try_from(i32::from(*table)).ok()
 }
 
 /// The first and the last-plus-one key of all rows of `table` whose key begins with `prefix`.

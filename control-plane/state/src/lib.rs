@@ -10,6 +10,7 @@ mod apply;
 mod draft;
 mod keys;
 mod memory;
+mod on_restore;
 mod rows;
 mod tables;
 mod view;
@@ -17,6 +18,7 @@ mod view;
 pub use apply::{Applied, ChangeSet, apply, apply_encoded};
 pub use draft::{Draft, Writes};
 pub use memory::MemoryTables;
+pub use on_restore::{OnRestore, on_restore};
 pub use tables::{Rows, Tables};
 pub use view::{AuditKey, Changed, Delta, EntryPage, Gone, Page, Stored, View, VisibleRow};
 

@@ -4,10 +4,12 @@
 
 mod access;
 mod agreement;
+mod backups;
 mod catch_up;
 mod certificates;
 mod clients;
 mod cluster;
+mod damage;
 mod deadlines;
 mod disk;
 mod endurance;

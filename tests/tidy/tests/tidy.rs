@@ -5,8 +5,15 @@ use std::{collections::BTreeSet, fs, path::Path};
 use sluice_tidy::{Metadata, files};
 
 /// No tokio, tonic, clock, randomness, file system or environment.
-const PURE: [&str; 6] =
-    ["common/proto", "common/model", "common/openapi", "common/compile", "common/limit", "control-plane/state"];
+const PURE: [&str; 7] = [
+    "common/proto",
+    "common/model",
+    "common/openapi",
+    "common/compile",
+    "common/limit",
+    "control-plane/state",
+    "control-plane/backup",
+];
 /// Crates that bring what a PURE crate may not have.
 const IMPURE: [&str; 19] = [
     "tokio",

@@ -55,8 +55,15 @@ fn touched(command: &Command) -> (Vec<String>, usize) {
         Some(Kind::DeleteOperator(delete)) => Some(format!("delete operator {}", delete.name)),
         Some(Kind::RenewCertificate(renew)) => Some(format!("renew the certificate of node {}", renew.node_id)),
         Some(Kind::RotateKey(_)) => Some("rotate the cluster key".to_owned()),
+        Some(Kind::Restore(restore)) => Some(format!("restore the configuration as generation {}", restore.generation)),
         Some(
-            Kind::UploadContent(_) | Kind::Trim(_) | Kind::FoundCluster(_) | Kind::RecordCalls(_) | Kind::Reseal(_),
+            Kind::StageRestore(_)
+            | Kind::DropRestore(_)
+            | Kind::UploadContent(_)
+            | Kind::Trim(_)
+            | Kind::FoundCluster(_)
+            | Kind::RecordCalls(_)
+            | Kind::Reseal(_),
         )
         | None => None,
     };

@@ -17,7 +17,7 @@ use sluice_proto::{
     model::{ApiKey, RestApi},
     raft::{Command, ForwardReply, ForwardRequest, ProposeReply, ProposeRequest},
 };
-use sluice_raft::{ProposeFailure, ReadFailure};
+use sluice_raft::{HistoryWindow, ProposeFailure, ReadFailure, RewindFailure, RewindTo};
 use sluice_rpc::raft::peer_server::{Peer as _, PeerServer};
 use sluice_state::View;
 use tonic::{Code, Status, body::Body};
@@ -98,6 +98,14 @@ impl Replica for Follower {
 
     async fn add_learner(&self, _: u64, _: &str, _: Instant) -> Result<(), Refused> {
         Ok(())
+    }
+
+    async fn history(&self) -> Result<HistoryWindow, RewindFailure> {
+        self.state.history().await
+    }
+
+    fn rewind(&self, to: RewindTo) -> Result<View<Self::Tables>, RewindFailure> {
+        self.state.rewind(to)
     }
 
     async fn propose_at(&self, leader: u64, request: ProposeRequest, _: Instant) -> Result<ProposeReply, Status> {

@@ -95,7 +95,7 @@ pub(crate) fn without_secrets(key: ApiKey) -> ApiKey {
     ApiKey { value: None, sealed_value: None, value_hash: None, ..key }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

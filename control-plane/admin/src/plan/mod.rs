@@ -40,7 +40,7 @@ use crate::{
     secrets::Secrets,
 };
 
-pub(crate) use api_key::{key_row, without_secrets};
+pub(crate) use api_key::{hex, key_row, without_secrets};
 pub(crate) use deploy::deploy_planned;
 pub(crate) use models_needed::models_needed;
 pub(crate) use rehearsal::Rehearsal;

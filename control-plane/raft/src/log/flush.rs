@@ -6,7 +6,7 @@
 use std::{
     io,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread,
     time::Instant,
 };
@@ -153,7 +153,7 @@ fn run(
         let mut added = 0;
         loop {
             while let Some(write) = waiting.get(added) {
-                add(&mut batch, write);
+                add(&mut batch, write, shared);
                 added += 1;
             }
             if batch.size_in_bytes() >= BATCH_BYTES {
@@ -182,7 +182,7 @@ fn run(
     }
 }
 
-fn add(batch: &mut WriteBatch, write: &Write) {
+fn add(batch: &mut WriteBatch, write: &Write, shared: &Shared) {
     match write {
         Write::Append { first, bytes, rows, .. } => {
             for (index, row) in (*first..).zip(rows) {
@@ -194,7 +194,7 @@ fn add(batch: &mut WriteBatch, write: &Write) {
             batch.delete_range(keys::entry(*from).as_slice(), keys::after_entries().as_slice());
         }
         Write::Purge { index, purged, .. } => {
-            batch.delete_range(keys::entry(0), keys::entry(index + 1));
+            batch.delete_range(keys::entry(0), keys::entry(dropped_before(shared, *index)));
             batch.put(keys::PURGED, purged);
         }
     }
@@ -222,8 +222,16 @@ fn complete(shared: &Shared, write: Write) {
         Write::Purge { index, done, .. } => {
             // Whole files of purged entries go at once; a failure leaves them to compaction. Both ends are meant: a file
             // that ends with the next entry, which stays, must stay too.
-            let _ = shared.db.delete_file_in_range(keys::entry(0), keys::entry(index));
+            let before = dropped_before(shared, index);
+            if before > 0 {
+                let _ = shared.db.delete_file_in_range(keys::entry(0), keys::entry(before - 1));
+            }
             let _ = done.send(());
         }
     }
+}
+
+/// Of entries purged through `index`, the first that stays on disk.
+fn dropped_before(shared: &Shared, index: u64) -> u64 {
+    shared.kept_from.load(Ordering::Acquire).min(index + 1)
 }

@@ -16,3 +16,9 @@ pub(super) fn entry(index: u64) -> [u8; 9] {
 pub(super) fn after_entries() -> [u8; 1] {
     [ENTRY + 1]
 }
+
+/// The index of the entry under `key`.
+pub(super) fn index_of(key: &[u8]) -> Option<u64> {
+    let index = key.strip_prefix(&[ENTRY])?.try_into().ok()?;
+    Some(u64::from_be_bytes(index))
+}

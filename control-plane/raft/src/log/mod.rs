@@ -5,6 +5,7 @@
 //! stops Raft. A log that is gone though its node was a member is refused (`mark`). Absent: the state (`store`), and what entries mean.
 
 mod flush;
+mod kept;
 mod keys;
 mod reader;
 mod storage;
@@ -24,9 +25,9 @@ use sluice_proto::raft::LogIdentity;
 use tokio::sync::Notify;
 
 use self::{flush::FlushQueue, tail::Tail};
-pub(crate) use self::{flush::FlushThread, reader::LogReader};
+pub(crate) use self::{flush::FlushThread, kept::KeptLog, reader::LogReader};
 use crate::{
-    FailPoints, RaftFailure,
+    FailPoints, RaftFailure, damage,
     durable::Durable,
     mark::Mark,
     meters::LogMeters,
@@ -51,6 +52,8 @@ struct Shared {
     tail: Mutex<Tail>,
     position: Mutex<Position>,
     growth: Arc<Growth>,
+    /// Purged entries from here on stay on disk.
+    kept_from: AtomicU64,
 }
 
 /// Both ends of the log, and the vote.
@@ -88,9 +91,9 @@ impl Growth {
         self.bytes.load(Ordering::Relaxed) >= self.limit
     }
 
-    /// Begins to count anew: a snapshot is being taken.
-    pub(crate) fn reset(&self) {
-        self.bytes.store(0, Ordering::Relaxed);
+    /// Begins to count anew: a snapshot is being taken. Returns the bytes since the last.
+    pub(crate) fn reset(&self) -> u64 {
+        self.bytes.swap(0, Ordering::Relaxed)
     }
 
     /// Returns when the log has grown past its limit since the last reset. Cancel-safe.
@@ -114,7 +117,8 @@ impl LogStore {
     ) -> Result<(Self, FlushThread), RaftFailure> {
         let storage = |problem: String| RaftFailure::Storage { path: folder.to_owned(), problem };
         std::fs::create_dir_all(folder).map_err(|error| storage(error.to_string()))?;
-        let db = DB::open(&options(), folder).map_err(|error| storage(error.to_string()))?;
+        let db = DB::open(&options(), folder).map_err(|error| damage::failure_of(folder, &error))?;
+        damage::read_whole(&db, folder)?;
         check_identity(&db, folder, mark.raft_id(), mark.cluster_id())?;
         let position = read_position(&db).map_err(storage)?;
         let unmarked = match (mark.found()?, position.is_pristine()) {
@@ -128,8 +132,8 @@ impl LogStore {
             (false, true) => Some(mark),
         };
         let growth = Arc::new(Growth { limit: growth_bytes_max, ..Growth::default() });
-        let shared =
-            Arc::new(Shared { db, tail: Mutex::new(Tail::new(TAIL_BYTES)), position: Mutex::new(position), growth });
+        let (tail, position) = (Mutex::new(Tail::new(TAIL_BYTES)), Mutex::new(position));
+        let shared = Arc::new(Shared { db, tail, position, growth, kept_from: AtomicU64::new(u64::MAX) });
         let (flush, thread) = FlushQueue::start(shared.clone(), unmarked, meters, fail_points)
             .map_err(|error| storage(error.to_string()))?;
         Ok((Self { shared, flush }, thread))
@@ -217,7 +221,8 @@ fn read_position(db: &DB) -> Result<Position, String> {
             Some(Entry::decode(value.into_vec()).map_err(|error| error.to_string())?.log_id)
         }
     };
-    Ok(Position { vote, purged, last: last.or(purged) })
+    // What is kept of the past may be all there is.
+    Ok(Position { vote, purged, last: last.max(purged) })
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl LogReader {
     }
 
     /// Entries of `start..end` in order: the first that there is, then as many as fit `bytes_max`.
-    fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+    pub(super) fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
         if start >= end {
             return Ok(Vec::new());
         }
@@ -97,12 +97,20 @@ fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
     (start, end)
 }
 
+impl LogReader {
+    /// Without what was purged: it may still be there.
+    fn unpurged(&self, (start, end): (u64, u64)) -> (u64, u64) {
+        let purged = self.shared.position().purged;
+        (purged.map_or(start, |purged| start.max(purged.index + 1)), end)
+    }
+}
+
 impl RaftLogReader<TypeConfig> for LogReader {
     async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
-        let (start, end) = bounds(&range);
+        let (start, end) = self.unpurged(bounds(&range));
         self.read(start, end, usize::MAX)
     }
 
@@ -111,6 +119,7 @@ impl RaftLogReader<TypeConfig> for LogReader {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let (start, end) = self.unpurged((start, end));
         self.read(start, end, REPLICATE_BYTES)
     }
 
@@ -118,7 +127,7 @@ impl RaftLogReader<TypeConfig> for LogReader {
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
-        let (start, end) = bounds(&range);
+        let (start, end) = self.unpurged(bounds(&range));
         let reader = self.clone();
         let chunks = stream::unfold(Some(start), move |next| {
             let chunk = next.filter(|start| *start < end).map(|start| reader.read(start, end, APPLY_BYTES));

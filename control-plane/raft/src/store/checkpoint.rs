@@ -6,14 +6,22 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-use rocksdb::{DB, checkpoint::Checkpoint};
+use rocksdb::{DB, IteratorMode, checkpoint::Checkpoint};
+use sluice_state::{Rows, Tables, View};
+use tracing::warn;
 
 use super::{
     Applied, StateStore,
     folders::{Folder, Folders, sync, sync_files},
-    options, read_applied,
+    options, range, read_applied, rows,
 };
-use crate::{durable::snapshot_name, fail::Point, types::SnapshotMeta};
+use crate::{
+    durable::snapshot_name,
+    fail::Point,
+    failure::stop_process,
+    rewind::{Moment, moment_of},
+    types::SnapshotMeta,
+};
 
 /// A whole, synced checkpoint.
 pub(crate) struct StateCheckpoint {
@@ -46,21 +54,30 @@ impl StateCheckpoint {
         Ok(Arc::new(Self { meta, folder: Folder::new(path) }))
     }
 
-    /// The newest whole checkpoint that an earlier process left.
-    pub(crate) fn newest(folders: &Folders) -> io::Result<Option<Arc<Self>>> {
-        let mut newest: Option<Self> = None;
+    /// The whole checkpoints that an earlier process left, oldest first. One that cannot be opened is left aside, and with it
+    /// nothing is lost: another is taken.
+    pub(crate) fn all(folders: &Folders) -> io::Result<Vec<Arc<Self>>> {
+        let mut found = Vec::new();
         for name in super::folders::names(&folders.snapshots())? {
             let path = folders.snapshots().join(&name);
             if !path.is_dir() || name == "building" {
                 continue;
             }
-            let Applied { log_id, membership } = applied_at(&path)?;
-            if newest.as_ref().is_none_or(|newest| newest.meta.last_log_id < log_id) {
-                let meta = SnapshotMeta { last_log_id: log_id, last_membership: membership };
-                newest = Some(Self { meta, folder: Folder::new(path) });
+            match applied_at(&path) {
+                Ok(Applied { log_id, membership }) => {
+                    let meta = SnapshotMeta { last_log_id: log_id, last_membership: membership };
+                    found.push(Arc::new(Self { meta, folder: Folder::new(path) }));
+                }
+                Err(error) => warn!(path = %path.display(), %error, "a checkpoint of the state is damaged and removed"),
             }
         }
-        Ok(newest.map(Arc::new))
+        found.sort_by_key(|checkpoint| checkpoint.meta.last_log_id);
+        Ok(found)
+    }
+
+    /// The moment that it shows; none before the cluster was founded.
+    pub(crate) fn moment(&self) -> io::Result<Option<Moment>> {
+        Ok(moment_of(&View(ReadOnly(self.open()?))))
     }
 
     pub(crate) fn meta(&self) -> &SnapshotMeta {
@@ -85,4 +102,27 @@ impl StateCheckpoint {
 fn applied_at(path: &Path) -> io::Result<Applied> {
     let db = DB::open_for_read_only(&options(), path, false).map_err(io::Error::other)?;
     read_applied(&db).map_err(io::Error::other)
+}
+
+/// The rows of a checkpoint.
+struct ReadOnly(DB);
+
+impl Tables for ReadOnly {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(key).unwrap_or_else(|error| stop_process("reading a checkpoint", &error))
+    }
+
+    fn scan<'a>(&'a self, from: &[u8], to: &[u8]) -> Rows<'a> {
+        match range(from, to) {
+            Some(range) => rows(self.0.iterator_opt(IteratorMode::Start, range)),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
+    fn scan_back<'a>(&'a self, from: &[u8], to: &[u8]) -> Rows<'a> {
+        match range(from, to) {
+            Some(range) => rows(self.0.iterator_opt(IteratorMode::End, range)),
+            None => Box::new(std::iter::empty()),
+        }
+    }
 }

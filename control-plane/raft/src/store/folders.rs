@@ -98,7 +98,7 @@ impl Folders {
         self.root.join("log")
     }
 
-    fn states(&self) -> PathBuf {
+    pub(crate) fn states(&self) -> PathBuf {
         self.root.join("state")
     }
 
@@ -139,12 +139,12 @@ impl Folders {
         sync(&self.states())
     }
 
-    /// Removes states other than `current` and snapshots other than `snapshot`.
-    pub(crate) fn remove_strays(&self, current: &Path, snapshot: Option<&Path>) -> io::Result<()> {
-        for (folder, keep) in [(self.states(), Some(current)), (self.snapshots(), snapshot)] {
+    /// Removes states other than `current` and snapshots other than `snapshots`.
+    pub(crate) fn remove_strays(&self, current: &Path, snapshots: &[&Path]) -> io::Result<()> {
+        for (folder, keep) in [(self.states(), &[current][..]), (self.snapshots(), snapshots)] {
             for name in names(&folder)? {
                 let path = folder.join(&name);
-                if path.is_dir() && Some(path.as_path()) != keep {
+                if path.is_dir() && !keep.contains(&path.as_path()) {
                     fs::remove_dir_all(path)?;
                 }
             }
@@ -201,7 +201,7 @@ mod tests {
         let current = folders.current_state().unwrap().unwrap();
         assert_eq!(current.path(), second.path());
         assert_ne!(folders.new_state().path(), second.path());
-        folders.remove_strays(current.path(), None).unwrap();
+        folders.remove_strays(current.path(), &[]).unwrap();
         assert!(!first.path().exists() && second.path().exists());
     }
 

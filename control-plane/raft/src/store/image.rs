@@ -136,6 +136,12 @@ impl ImageWriter {
         Ok(Arc::new(self.store))
     }
 
+    /// A state without rows.
+    pub(crate) fn empty(folders: &Folders, meta: &SnapshotMeta) -> Result<Arc<StateStore>, RaftFailure> {
+        let (rows, hash) = RowTally::default().finish();
+        Self::begin(folders)?.finish(meta, (rows, &hash)).map_err(|error| folders.failure(&error))
+    }
+
     /// A state with the rows of a checkpoint of this node.
     pub(crate) fn copy(checkpoint: &StateCheckpoint, folders: &Folders) -> Result<Arc<StateStore>, RaftFailure> {
         let mut image = Self::begin(folders)?;

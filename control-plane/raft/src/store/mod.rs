@@ -19,13 +19,13 @@ use sluice_state::{Rows, Tables, Writes};
 use self::folders::Folder;
 pub use self::snapshot::StoreSnapshot;
 use crate::{
-    RaftFailure,
+    RaftFailure, damage,
     durable::Durable,
     failure::{stop_process, stop_raft},
     types::{LogId, StoredMembership},
 };
 
-/// First byte of Raft's own keys; rows of the state begin with 1 to 11 (`sluice_state`).
+/// First byte of Raft's own keys; rows of the state begin with 1 to 12 (`sluice_state`).
 const OWN: u8 = 0xff;
 const APPLIED: &[u8] = b"\xffapplied";
 const MEMBERSHIP: &[u8] = b"\xffmembership";
@@ -48,10 +48,15 @@ pub(crate) struct StateStore {
 
 impl StateStore {
     /// Opens the state in `folder`, or makes an empty one.
+    ///
+    /// # Errors
+    /// `Damaged` when a file is not as it was written; `Storage` when it cannot be used.
     pub(crate) fn open(folder: Folder) -> Result<Self, RaftFailure> {
-        let failure = |problem| RaftFailure::Storage { path: folder.path().to_owned(), problem };
-        std::fs::create_dir_all(folder.path()).map_err(|error| failure(error.to_string()))?;
-        let db = DB::open(&options(), folder.path()).map_err(|error| failure(error.to_string()))?;
+        let path = folder.path();
+        let failure = |error: io::Error| RaftFailure::Storage { path: path.to_owned(), problem: error.to_string() };
+        std::fs::create_dir_all(path).map_err(failure)?;
+        let db = DB::open(&options(), path).map_err(|error| damage::failure_of(path, &error))?;
+        damage::read_whole(&db, path)?;
         Ok(Self { db, folder })
     }
 

@@ -105,7 +105,7 @@ impl<T: Tables> Run<'_, '_, T> {
 }
 
 /// Checks that a part holds entries of `api` that belong into the part of this number, and no method without resource.
-fn check_part(api: &str, number: usize, part: &Part) -> Flow {
+pub(super) fn check_part(api: &str, number: usize, part: &Part) -> Flow {
     for entry in &part.entries {
         let owner = part::entry_owner(entry.table(), &entry.key);
         let belongs = owner.is_some_and(|owner| part::part_of(owner) == number);

@@ -108,6 +108,7 @@ impl<T: Tables> Run<'_, '_, T> {
         self.trim_join_tokens();
         self.trim_revoked_nodes();
         self.trim_audit(limits::TRIM_ROWS_MAX);
+        self.trim_staged();
         let Some(oldest_kept) = self.stamp_ms.checked_sub(limits::UNREFERENCED_MS_MAX) else { return };
         let (from, to) = (keys::unreferenced_from(0), keys::unreferenced_from(oldest_kept));
         let aged: Vec<_> = self.draft.scan(&from, &to).take(limits::TRIM_ROWS_MAX).collect();
@@ -158,7 +159,7 @@ enum Kept {
 }
 
 /// Checks that entries are sorted, each once, of tables that parts hold, and name content.
-fn check_entries(entries: &[PartEntry]) -> Flow {
+pub(super) fn check_entries(entries: &[PartEntry]) -> Flow {
     let mut previous: Option<&PartEntry> = None;
     for entry in entries {
         let table = Table::try_from(entry.table).unwrap_or_default();

@@ -13,7 +13,7 @@ use super::{
 use crate::{keys, keys::RowId, tables::Tables};
 
 /// Bytes of the lookup hash of a key's value.
-const HASH_BYTES: usize = 16;
+pub(super) const HASH_BYTES: usize = 16;
 
 impl<T: Tables> Run<'_, '_, T> {
     pub(super) fn put_api_key(&mut self, id: &RowId, put: &PutRow) -> Flow {
@@ -95,7 +95,7 @@ impl<T: Tables> Run<'_, '_, T> {
     }
 
     /// The plans that a key is in, sorted.
-    fn plans_of(&self, key: &RowId) -> Vec<String> {
+    pub(super) fn plans_of(&self, key: &RowId) -> Vec<String> {
         let referrers = self.referrers(key, limits::CASCADE_ROWS_MAX);
         let members = referrers.into_iter().filter(|from| from.table == Table::PlanKey);
         members.map(|from| from.parts().swap_remove(0)).collect()
@@ -103,15 +103,7 @@ impl<T: Tables> Run<'_, '_, T> {
 
     fn write_key_view(&mut self, key: &RowId, plan_ids: Vec<String>) -> Flow {
         let Some(stored) = self.stored(key) else { return Ok(()) };
-        let fields = stored.key_fields.unwrap_or_default();
-        let view = KeyView {
-            key_id: String::from_utf8_lossy(&key.key).into_owned(),
-            hash: fields.hash,
-            enabled: fields.enabled,
-            plan_ids,
-            usage_identifier: fields.usage_identifier,
-        };
-        let document: bytes::Bytes = view.encode_to_vec().into();
+        let document = view_document(key, stored, plan_ids);
         let id = view_of(key);
         if self.stored(&id).is_some_and(|current| current.document == document) {
             return Ok(());
@@ -120,7 +112,20 @@ impl<T: Tables> Run<'_, '_, T> {
     }
 }
 
-fn view_of(key: &RowId) -> RowId {
+/// What data nodes see of a key.
+pub(super) fn view_document(key: &RowId, stored: StoredRow, plan_ids: Vec<String>) -> bytes::Bytes {
+    let fields = stored.key_fields.unwrap_or_default();
+    let view = KeyView {
+        key_id: String::from_utf8_lossy(&key.key).into_owned(),
+        hash: fields.hash,
+        enabled: fields.enabled,
+        plan_ids,
+        usage_identifier: fields.usage_identifier,
+    };
+    view.encode_to_vec().into()
+}
+
+pub(super) fn view_of(key: &RowId) -> RowId {
     RowId::new(Table::KeyView, key.key.clone())
 }
 

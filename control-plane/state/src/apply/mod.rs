@@ -17,9 +17,11 @@ mod operator;
 mod refcount;
 mod refusal;
 mod request;
+mod restore;
 mod rotation;
 mod run;
 mod settle;
+mod staged;
 
 use prost::Message;
 use sluice_model::limits;
@@ -161,6 +163,9 @@ fn stamp_of(command: &Command) -> Flow<&Stamp> {
         Some(Kind::ChangeOperator(command)) => &command.stamp,
         Some(Kind::DeleteOperator(command)) => &command.stamp,
         Some(Kind::RecordCalls(command)) => &command.stamp,
+        Some(Kind::StageRestore(command)) => &command.stamp,
+        Some(Kind::Restore(command)) => &command.stamp,
+        Some(Kind::DropRestore(command)) => &command.stamp,
         None => return refusal::invalid("expected a command that this release knows, found another"),
     };
     let Some(stamp) = stamp else { return refusal::invalid("expected a stamp on the command, found none") };
@@ -200,6 +205,9 @@ fn execute<T: Tables>(run: &mut Run<'_, '_, T>, command: &Command) -> Flow {
         Some(Kind::ChangeOperator(command)) => run.change_operator(command),
         Some(Kind::DeleteOperator(command)) => run.delete_operator(&command.name),
         Some(Kind::RecordCalls(command)) => run.record_calls(command),
+        Some(Kind::StageRestore(command)) => run.stage_restore(command),
+        Some(Kind::Restore(command)) => run.restore(command),
+        Some(Kind::DropRestore(command)) => run.drop_restore(command),
         Some(Kind::FoundCluster(_)) | None => refusal::refuse(Code::Invalid, "expected a known command"),
     }
 }

@@ -161,6 +161,9 @@ pub(super) fn stamped(mut kind: command::Kind, time_ms: u64, request: Option<Req
         command::Kind::ChangeOperator(command) => command.stamp = stamp,
         command::Kind::DeleteOperator(command) => command.stamp = stamp,
         command::Kind::RecordCalls(command) => command.stamp = stamp,
+        command::Kind::StageRestore(command) => command.stamp = stamp,
+        command::Kind::Restore(command) => command.stamp = stamp,
+        command::Kind::DropRestore(command) => command.stamp = stamp,
     }
     Command { kind: Some(kind) }
 }

@@ -113,7 +113,7 @@ fn step() -> impl Strategy<Value = (u64, Command)> {
 }
 
 /// A log with times: first the founding and an API that is served.
-fn log() -> impl Strategy<Value = Vec<Command>> {
+pub(super) fn log() -> impl Strategy<Value = Vec<Command>> {
     vec(step(), 1..80).prop_map(|steps| {
         let mut now_ms = 1_000_000_000_000;
         let mut log: Vec<Command> = prelude().into_iter().map(|kind| stamped(kind, now_ms, None)).collect();
@@ -151,7 +151,7 @@ fn request_at(time_ms: u64, named: &sluice_proto::raft::RequestId) -> sluice_pro
 }
 
 /// Applies a log, checking every invariant after each command; returns the visible rows at each number.
-fn run(log: &[Command]) -> (Cluster, BTreeMap<u64, Copy>, Vec<Outcome>) {
+pub(super) fn run(log: &[Command]) -> (Cluster, BTreeMap<u64, Copy>, Vec<Outcome>) {
     let mut cluster = Cluster { tables: MemoryTables::new(), bounds: BOUNDS, index: 0, now_ms: 0 };
     let (mut history, mut outcomes) = (BTreeMap::from([(0, Copy::new())]), Vec::new());
     for command in log {
@@ -172,7 +172,7 @@ fn run(log: &[Command]) -> (Cluster, BTreeMap<u64, Copy>, Vec<Outcome>) {
 }
 
 /// All rows but those of request ids, and the stamp.
-fn without_bookkeeping(tables: &MemoryTables) -> (BTreeMap<Vec<u8>, Vec<u8>>, Progress) {
+pub(super) fn without_bookkeeping(tables: &MemoryTables) -> (BTreeMap<Vec<u8>, Vec<u8>>, Progress) {
     let mut progress = rows::progress(tables);
     progress.stamp_ms = 0;
     progress.requests = 0;

@@ -13,7 +13,8 @@ use sluice_model::{
     part::{self, is_entry_table},
 };
 use sluice_proto::raft::{
-    ApiRow, ClusterRow, DeploymentRow, JoinToken, Node, Operator, Part, RequestRow, RevokedNode, StoredRow, Table,
+    ApiRow, BackupRow, ClusterRow, DeploymentRow, JoinToken, Node, Operator, Part, RequestRow, RevokedNode,
+    StagedRestore, StoredRow, Table,
 };
 
 pub use audit::AuditKey;
@@ -212,6 +213,21 @@ impl<T: Tables> View<T> {
         self.0.scan(&from, &to).map(|(_, value)| decode(value)).collect()
     }
 
+    /// How far a restore is staged; `None` when none is.
+    pub fn staged_restore(&self) -> Option<StagedRestore> {
+        rows::read(&self.0, keys::STAGED_RESTORE)
+    }
+
+    /// Every row of every table as a backup holds it, in the order of tables and keys; what can be made anew from these
+    /// (indexes, counts, what data nodes were told) and answered requests are not among them.
+    pub fn backup_rows(&self) -> Box<dyn Iterator<Item = BackupRow> + '_> {
+        let (from, to) = keys::all_rows();
+        Box::new(self.0.scan(&from, &to).filter_map(|(key, row)| {
+            let id = keys::row_of(&key)?;
+            Some(BackupRow { table: id.table as i32, key: id.key.into(), row: row.into() })
+        }))
+    }
+
     /// What was answered to a request; `None` when it is not known (any more).
     pub fn request(&self, actor: &str, id: &[u8; 16]) -> Option<RequestRow> {
         rows::read(&self.0, &keys::request(actor, id))
@@ -225,6 +241,7 @@ impl<T: Tables> View<T> {
         let unreferenced = self.0.scan(&keys::unreferenced_from(0), &keys::unreferenced_from(aged_ms)).next().is_some();
         unreferenced
             || (progress.requests > 0 && progress.requests_next_ms <= now_ms)
+            || self.staged_restore().is_some_and(|staged| staged.staged_ms < aged_ms)
             || self.join_tokens().iter().any(|token| token.expires_ms <= now_ms)
             || self.revoked_nodes().iter().any(|node| node.until_ms <= now_ms)
             || self.audit_has_aged(now_ms)
