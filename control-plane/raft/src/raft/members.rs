@@ -53,14 +53,16 @@ impl Raft {
     /// All members, by number.
     pub fn members(&self) -> Vec<MemberStatus> {
         let metrics = metrics_of(&self.inner.core);
-        let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+        let steps = metrics.membership_config.get_joint_config();
         let status = |(&raft_id, node): (&u64, &BasicNode)| {
             let this = raft_id == self.raft_id();
             let record = self.inner.network.records.of(raft_id);
             MemberStatus {
                 raft_id,
                 address: node.addr.clone(),
-                voter: voters.contains(&raft_id),
+                // Between the two steps of a change nothing is decided without a majority of the old voters and of the
+                // new ones: who waits for a voter, to stop another node then, waits for both.
+                voter: steps.iter().all(|voters| voters.contains(&raft_id)),
                 matched: if this { metrics.last_log_index } else { matched(&metrics, raft_id) },
                 free_bytes: if this {
                     Some(self.inner.network.records.own_free_bytes())
