@@ -15,5 +15,5 @@ mod tests;
 mod timing;
 
 pub use fleet::Fleet;
-pub use source::Source;
-pub use stream::SyncServer;
+pub use source::{Blocking, Source};
+pub use stream::{Caller, SyncServer};

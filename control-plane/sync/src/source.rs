@@ -12,6 +12,15 @@ use sluice_state::{Tables, View};
 use tokio::sync::watch;
 use tonic::Status;
 
+/// Where what blocks on the store runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocking {
+    /// On threads for it, beside the streams.
+    Aside,
+    /// Where it is asked for: in a simulation, in which nothing may run beside anything else.
+    Here,
+}
+
 /// The replicated state on this node, and the way to the leader.
 pub trait Source: Clone + Send + Sync + 'static {
     /// The tables that views read.
@@ -19,6 +28,11 @@ pub trait Source: Clone + Send + Sync + 'static {
 
     /// The state as it is on this node now.
     fn view(&self) -> View<Self::Tables>;
+
+    /// Where reading it at length runs.
+    fn blocking(&self) -> Blocking {
+        Blocking::Aside
+    }
 
     /// The number that data nodes see, after each batch that changed it on this node.
     fn revisions(&self) -> watch::Receiver<u64>;

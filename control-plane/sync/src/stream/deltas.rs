@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use super::spans::{Built, Spans};
-use crate::source::Source;
+use crate::source::{Blocking, Source};
 
 /// Deltas that are built at once: each holds a state of the store and a thread.
 const BUILDERS_MAX: usize = 4;
@@ -107,12 +107,18 @@ impl Deltas {
         let builder = self.builders.clone().acquire_owned().await;
         let builder = builder.map_err(|_| Status::unavailable("this control node stops; try another"))?;
         let (deltas, source, held) = (self.clone(), source.clone(), held.clone());
-        let built = tokio::task::spawn_blocking(move || {
+        let aside = source.blocking();
+        let build = move || {
             // Held by the thread: it may outlive the stream that asked.
             let _builder = builder;
             deltas.read(&source, &held)
-        });
-        built.await.map_err(|error| Status::internal(format!("a delta was not read: {error}")))
+        };
+        if aside == Blocking::Here {
+            return Ok(build());
+        }
+        tokio::task::spawn_blocking(build)
+            .await
+            .map_err(|error| Status::internal(format!("a delta was not read: {error}")))
     }
 
     /// Reads what changed, from one view. Blocks on the store.

@@ -34,7 +34,7 @@ use tracing::{Instrument as _, Span};
 pub(crate) use self::deltas::{DeltaMessages, Due};
 pub(crate) use self::deltas::{Deltas, Room};
 pub(crate) use self::gate::{Gate, open_gate};
-pub(crate) use self::session::Caller;
+pub use self::session::Caller;
 use crate::{fleet::Fleet, source::Source};
 
 /// Messages that wait for a data node to read them; each has up to a mebibyte.
@@ -105,8 +105,9 @@ impl<S: Source> SyncServer<S> {
         sync_server::SyncServer::new(self)
     }
 
-    /// Serves one stream on a task of the fleet's; what it says comes out of the receiver.
-    pub(crate) fn serve<I>(&self, incoming: I, caller: Caller) -> mpsc::Receiver<Result<FromControl, Status>>
+    /// Serves one stream of `caller`'s, who is who it says, on a task of the fleet's; what is said to it comes out of the
+    /// receiver.
+    pub fn serve<I>(&self, incoming: I, caller: Caller) -> mpsc::Receiver<Result<FromControl, Status>>
     where
         I: tokio_stream::Stream<Item = Result<FromData, Status>> + Send + Unpin + 'static,
     {

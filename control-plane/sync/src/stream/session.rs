@@ -31,8 +31,9 @@ const REVOKED_TOLD_MAX: usize = 1_000;
 
 /// Who has opened a stream, as the connection says.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    pub(crate) node_id: String,
+pub struct Caller {
+    /// The data node's id.
+    pub node_id: String,
 }
 
 type Outgoing = mpsc::Sender<Result<FromControl, Status>>;
