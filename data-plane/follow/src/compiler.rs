@@ -26,6 +26,7 @@ use crate::{
     fail_point::Poisoned,
     holding::{Holding, NotTaken},
     last_good::{BaseCopy, Facts, LastGood, Loaded},
+    threads::Threads,
 };
 
 /// How often replaced snapshots are looked at when nothing changes.
@@ -108,6 +109,7 @@ pub(crate) struct Beginning {
     pub(crate) cell: SnapshotCell,
     pub(crate) held: watch::Sender<Held>,
     pub(crate) gauges: Gauges,
+    pub(crate) threads: Threads,
 }
 
 /// The state of the thread.
@@ -131,12 +133,12 @@ impl Compiler {
     /// # Errors
     /// When the system has no thread left for the disk.
     pub(crate) fn begin(beginning: Beginning) -> std::io::Result<Self> {
-        let Beginning { cluster_id, poison, copy, cell, held, gauges } = beginning;
+        let Beginning { cluster_id, poison, copy, cell, held, gauges, threads } = beginning;
         let (holding, facts, start) = match copy.load(&cluster_id) {
             Some(Loaded { facts, holding, base_bytes }) => (holding, Some(facts), Start::Base(base_bytes)),
             None => (Holding::empty(&cluster_id), None, Start::Nothing),
         };
-        let disk = Disk::start(copy, start, gauges.disk_full.clone())?;
+        let disk = Disk::start(copy, start, gauges.disk_full.clone(), threads)?;
         let publisher = Publisher::new(cell);
         let snapshot = None;
         let mut compiler =

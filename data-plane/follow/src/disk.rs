@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, Write},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -23,6 +23,7 @@ use tracing::{error, warn};
 use crate::{
     last_good::{BaseCopy, LastGood},
     record,
+    threads::Threads,
 };
 
 /// Changes that wait for the disk; each is shared with the node's memory, so that they cost little.
@@ -46,12 +47,20 @@ pub(crate) enum DiskWork {
 /// The way to the disk's thread.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    work: Option<SyncSender<DiskWork>>,
+    way: Way,
     wants_base: Arc<AtomicBool>,
     /// Changes that are not written yet.
     waiting: Arc<AtomicUsize>,
     full: Counter,
-    thread: Option<JoinHandle<()>>,
+}
+
+/// Who writes.
+#[derive(Debug)]
+enum Way {
+    /// The disk's thread.
+    Thread(SyncSender<DiskWork>, JoinHandle<()>),
+    /// Whoever hands a change over, at once.
+    Here(Mutex<Writer>),
 }
 
 /// What the copy on disk is to begin with.
@@ -64,12 +73,11 @@ pub(crate) enum Start {
 }
 
 impl Disk {
-    /// Starts the thread. Changes for which there is no room are counted in `full`.
+    /// Starts the thread, where there is one. Changes for which there is no room are counted in `full`.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub(crate) fn start(copy: LastGood, start: Start, full: Counter) -> io::Result<Self> {
-        let (work, queue) = sync_channel(QUEUE_MAX);
+    pub(crate) fn start(copy: LastGood, start: Start, full: Counter, threads: Threads) -> io::Result<Self> {
         let wants_base = Arc::new(AtomicBool::new(start == Start::Nothing));
         let waiting = Arc::new(AtomicUsize::new(0));
         let base_bytes = if let Start::Base(bytes) = start { bytes } else { 0 };
@@ -83,13 +91,19 @@ impl Disk {
             unsynced_since: None,
             failed_at: None,
         };
-        let thread = std::thread::Builder::new().name("last-good".to_owned()).spawn(move || writer.run(&queue))?;
-        Ok(Self { work: Some(work), wants_base, waiting, full, thread: Some(thread) })
+        let way = match threads {
+            Threads::Own => {
+                let (work, queue) = sync_channel(QUEUE_MAX);
+                let thread = std::thread::Builder::new().name("last-good".to_owned());
+                Way::Thread(work, thread.spawn(move || writer.run(&queue))?)
+            }
+            Threads::Shared => Way::Here(Mutex::new(writer)),
+        };
+        Ok(Self { way, wants_base, waiting, full })
     }
 
     /// Hands a change to the disk; `base` makes the whole copy where the delta cannot be appended.
     pub(crate) fn keep(&self, delta: Option<Arc<Delta>>, base: impl FnOnce() -> BaseCopy) {
-        let Some(work) = &self.work else { return };
         if self.waiting.load(Ordering::Acquire) >= QUEUE_MAX {
             self.full.increment(1);
             // Later deltas would not fit onto what is on disk.
@@ -104,21 +118,40 @@ impl Disk {
                 DiskWork::Base(base())
             }
         };
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        work.try_send(item).expect("no more than QUEUE_MAX wait, and the thread lives as long as its sender");
+        match &self.way {
+            Way::Thread(work, _) => {
+                self.waiting.fetch_add(1, Ordering::AcqRel);
+                work.try_send(item).expect("no more than QUEUE_MAX wait, and the thread lives as long as its sender");
+            }
+            Way::Here(writer) => {
+                let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Err(failure) = writer.write(item) {
+                    writer.fail(&failure);
+                }
+            }
+        }
     }
 
     /// Writes and syncs what waits, then ends the thread.
-    pub(crate) fn stop(mut self) {
-        self.work = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            error!("thread of the last-good copy panicked");
+    pub(crate) fn stop(self) {
+        match self.way {
+            Way::Thread(work, thread) => {
+                drop(work);
+                if thread.join().is_err() {
+                    error!("thread of the last-good copy panicked");
+                }
+            }
+            Way::Here(writer) => {
+                let mut writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+                if let Err(failure) = writer.sync() {
+                    writer.fail(&failure);
+                }
+            }
         }
     }
 }
 
+#[derive(Debug)]
 struct Writer {
     copy: LastGood,
     deltas: Option<File>,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rand::{RngExt, seq::SliceRandom};
-use sluice_identity::{Channel, Dialer, NodeRole, Purpose, Renewal};
+use sluice_identity::{Dialer, Renewal};
 use sluice_model::Revision;
 use sluice_telemetry::Metrics;
 use tokio::sync::{mpsc, watch};
@@ -26,6 +26,8 @@ use crate::{
     outage::Outage,
     session::{self, Ended, Own},
     settings::FollowSettings,
+    threads::Threads,
+    wire::Wire,
 };
 
 /// Work that waits for the compiling thread: chunks of a snapshot.
@@ -43,7 +45,14 @@ pub struct Follower {
     status: watch::Receiver<FollowStatus>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    thread: std::thread::JoinHandle<()>,
+    compiling: Compiling,
+}
+
+/// What takes changes in.
+#[derive(Debug)]
+enum Compiling {
+    Thread(std::thread::JoinHandle<()>),
+    Task,
 }
 
 /// Where a follower stands.
@@ -69,6 +78,28 @@ impl Follower {
         renewal: Option<Renewal>,
         metrics: &Metrics,
     ) -> Result<Self, FollowFailure> {
+        let followed = watch::Sender::new(None);
+        let connection = followed.subscribe();
+        let follower = Self::start_over(settings, dialer, followed, metrics, Threads::Own)?;
+        if let Some(renewal) = renewal {
+            let by = ByControl::new(&renewal, connection, metrics);
+            follower.tasks.spawn(follower.stop.clone().run_until_cancelled_owned(renewal.run(by)));
+        }
+        Ok(follower)
+    }
+
+    /// The same without a certificate, over any `wire` and on any `threads`; `followed` is told the connection to the
+    /// control node that is followed.
+    ///
+    /// # Errors
+    /// As [`Follower::start`].
+    pub fn start_over<W: Wire>(
+        settings: FollowSettings,
+        wire: W,
+        followed: watch::Sender<Option<W::Connection>>,
+        metrics: &Metrics,
+        threads: Threads,
+    ) -> Result<Self, FollowFailure> {
         let copy = LastGood::open(&settings.data_dir)?;
         // A copy knows control nodes too.
         if settings.control.is_empty() && !copy.exists() {
@@ -79,24 +110,25 @@ impl Follower {
         let (work, queue) = mpsc::channel(WORK_MAX);
         let gauges = Gauges::register(metrics);
         let (cluster_id, poison) = (settings.cluster_id.clone(), settings.fail_compile.clone());
-        let beginning = Beginning { cluster_id, poison, copy, cell: cell.clone(), held, gauges };
-        let compile = move || compile_thread(beginning, queue);
-        let thread = std::thread::Builder::new()
-            .name("compile".to_owned())
-            .spawn(compile)
-            .map_err(FollowFailure::file("start the compiling thread of", &settings.data_dir))?;
-        let (status, watched) = watch::channel(FollowStatus::default());
+        let beginning = Beginning { cluster_id, poison, copy, cell: cell.clone(), held, gauges, threads };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let failure = FollowFailure::file("start the compiling thread of", &settings.data_dir);
+        let compiling = match threads {
+            Threads::Own => {
+                let thread = std::thread::Builder::new().name("compile".to_owned());
+                Compiling::Thread(thread.spawn(move || compile_thread(beginning, queue)).map_err(failure)?)
+            }
+            Threads::Shared => {
+                tasks.spawn(Compiler::begin(beginning).map_err(failure)?.run(queue));
+                Compiling::Task
+            }
+        };
+        let (status, watched) = watch::channel(FollowStatus::default());
         let meters = Meters::register(metrics);
-        let followed = watch::Sender::new(None);
-        if let Some(renewal) = renewal {
-            let by = ByControl::new(&renewal, followed.subscribe(), metrics);
-            tasks.spawn(stop.clone().run_until_cancelled_owned(renewal.run(by)));
-        }
-        let chase = Chase { settings, dialer, work, holds, status: Arc::new(status), followed, meters };
+        let chase = Chase { settings, wire, work, holds, status: Arc::new(status), followed, meters };
         let stopped = stop.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(chase.run()).await });
-        Ok(Self { cell, status: watched, stop, tasks, thread })
+        Ok(Self { cell, status: watched, stop, tasks, compiling })
     }
 
     /// Returns the cell that traffic cores read.
@@ -114,7 +146,8 @@ impl Follower {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        let Compiling::Thread(thread) = self.compiling else { return };
+        let joined = tokio::task::spawn_blocking(|| thread.join()).await;
         if !matches!(joined, Ok(Ok(()))) {
             error!("compiling thread panicked");
         }
@@ -135,18 +168,18 @@ fn compile_thread(beginning: Beginning, queue: mpsc::Receiver<Work>) {
 }
 
 /// The way from one control node to the next.
-struct Chase {
+struct Chase<W: Wire> {
     settings: FollowSettings,
-    dialer: Dialer,
+    wire: W,
     work: mpsc::Sender<Work>,
     holds: watch::Receiver<Held>,
     status: Arc<watch::Sender<FollowStatus>>,
     /// The connection to the control node that is followed.
-    followed: watch::Sender<Option<Channel>>,
+    followed: watch::Sender<Option<W::Connection>>,
     meters: Meters,
 }
 
-impl Chase {
+impl<W: Wire> Chase<W> {
     async fn run(self) {
         let incarnation = format!("{:016x}", rand::rng().random::<u64>());
         let watching = self.watch_revisions();
@@ -204,11 +237,11 @@ impl Chase {
 
     /// Follows one control node; says whether it was welcomed.
     async fn follow(&self, address: &str, incarnation: &str, outage: &mut Outage) -> (Ended, bool) {
-        let channel = match self.dialer.channel(address, NodeRole::Control, Purpose::Sync) {
-            Ok(channel) => channel,
+        let connection = match self.wire.connection(address) {
+            Ok(connection) => connection,
             Err(failure) => return (Ended::Lost(failure.to_string()), false),
         };
-        let (mut welcomed, connected) = (false, channel.clone());
+        let (mut welcomed, connected) = (false, connection.clone());
         let begun = || {
             welcomed = true;
             info!(control = %address, failed_tries = outage.over(), "control node followed");
@@ -216,9 +249,9 @@ impl Chase {
             self.followed.send_replace(Some(connected));
             self.status.send_modify(|status| status.control = Some(address.to_owned()));
         };
-        let Self { settings, work, meters, dialer, .. } = self;
-        let own = Own { settings, incarnation, revoked: dialer.revoked() };
-        let ended = session::follow(channel, own, work, self.holds.clone(), meters, begun).await;
+        let Self { settings, work, meters, wire, .. } = self;
+        let own = Own { settings, incarnation, revoked: wire.revoked() };
+        let ended = session::follow((wire, connection), own, work, self.holds.clone(), meters, begun).await;
         self.meters.connected.set(0.0);
         self.followed.send_replace(None);
         self.status.send_modify(|status| status.control = None);

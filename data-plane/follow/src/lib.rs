@@ -21,8 +21,12 @@ mod record;
 mod row_store;
 mod session;
 mod settings;
+mod threads;
+mod wire;
 
 pub use cell::{Served, SnapshotCell};
 pub use failure::FollowFailure;
 pub use follower::{FollowStatus, Follower};
 pub use settings::FollowSettings;
+pub use threads::Threads;
+pub use wire::Wire;

@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use sluice_identity::{Channel, Revoked, says_removed, status_text};
-use sluice_model::{LEVEL, Revision, StateDigest, limits};
+use sluice_identity::{Revoked, says_removed, status_text};
+use sluice_model::{LEVEL, Revision, StateDigest};
 use sluice_proto::sync::{
     Applied, Beat, Delta, FromControl, FromData, Hello, Resync, Welcome, from_control, from_data,
 };
-use sluice_rpc::sync::sync_client::SyncClient;
 use tokio::{
     sync::{
         mpsc::{self, error::TrySendError},
@@ -18,8 +17,8 @@ use tokio::{
     },
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tonic::Status;
 use tracing::{info, warn};
 
 use crate::{
@@ -27,6 +26,7 @@ use crate::{
     holding::NotTaken,
     meters::Meters,
     settings::FollowSettings,
+    wire::Wire,
 };
 
 /// How often a digest is sent.
@@ -96,11 +96,11 @@ enum Wanted {
     WhatDiffers,
 }
 
-/// Follows the control node behind `channel` until the stream ends; `welcomed` is called when it has begun.
+/// Follows the control node behind the connection until the stream ends; `welcomed` is called when it has begun.
 ///
 /// Cancellation: dropping the future ends the stream; a change that was being compiled is still served.
-pub(crate) async fn follow(
-    channel: Channel,
+pub(crate) async fn follow<W: Wire>(
+    (wire, connection): (&W, W::Connection),
     own: Own<'_>,
     work: &mpsc::Sender<Work>,
     held: watch::Receiver<Held>,
@@ -117,10 +117,9 @@ pub(crate) async fn follow(
     let mut session = Session { own, work, held, meters, outgoing, outcomes, delta: None, resync: Resyncing::No };
     let run = async {
         session.say(from_data::Kind::Hello(hello(own, &holds)))?;
-        let mut client = SyncClient::new(channel).max_decoding_message_size(limits::STREAM_MESSAGE_BYTES_MAX);
-        let answer = timeout(WELCOME_MAX, client.follow(ReceiverStream::new(queue))).await;
+        let answer = timeout(WELCOME_MAX, wire.follow(connection, ReceiverStream::new(queue))).await;
         let stream = answer.map_err(|_| lost("no answer to the hello"))?;
-        let mut stream = stream.map_err(|status| refused(&status))?.into_inner();
+        let mut stream = stream.map_err(|status| refused(&status))?;
         session.begin(&mut stream, &holds).await?;
         welcomed();
         session.run(&mut stream, &mut told).await
@@ -129,14 +128,19 @@ pub(crate) async fn follow(
     ended
 }
 
+/// What a control node says.
+trait Incoming: Stream<Item = Result<FromControl, Status>> + Unpin {}
+
+impl<S: Stream<Item = Result<FromControl, Status>> + Unpin> Incoming for S {}
+
 /// Nothing but an end comes out of a stream.
 enum Never {}
 
 impl Session<'_> {
     /// Waits for the welcome.
-    async fn begin(&mut self, stream: &mut Streaming<FromControl>, holds: &Held) -> Result<(), Ended> {
+    async fn begin(&mut self, stream: &mut impl Incoming, holds: &Held) -> Result<(), Ended> {
         loop {
-            let message = timeout(WELCOME_MAX, stream.message()).await.map_err(|_| lost("no welcome"))?;
+            let message = timeout(WELCOME_MAX, stream.next()).await.map_err(|_| lost("no welcome"))?;
             match received(message)? {
                 from_control::Kind::Welcome(welcome) => {
                     self.welcome(welcome).await?;
@@ -163,11 +167,7 @@ impl Session<'_> {
         self.hand(Work::Welcome { lookup_key, control_addresses: welcome.control_addresses }).await
     }
 
-    async fn run(
-        &mut self,
-        stream: &mut Streaming<FromControl>,
-        told: &mut mpsc::Receiver<Outcome>,
-    ) -> Result<Never, Ended> {
+    async fn run(&mut self, stream: &mut impl Incoming, told: &mut mpsc::Receiver<Outcome>) -> Result<Never, Ended> {
         let mut beats = interval(BEAT_EVERY);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent_at = Instant::now() + SILENCE_MAX;
@@ -175,7 +175,7 @@ impl Session<'_> {
             // Each branch is cancel-safe: a stream keeps what it has read, a channel what was not received, and an interval
             // its next tick.
             tokio::select! {
-                message = stream.message() => {
+                message = stream.next() => {
                     self.take(received(message)?).await?;
                     // After the message is taken: while this node compiles, the control node's words wait unread.
                     silent_at = Instant::now() + SILENCE_MAX;
@@ -308,16 +308,16 @@ impl Session<'_> {
     }
 }
 
-fn received(message: Result<Option<FromControl>, tonic::Status>) -> Result<from_control::Kind, Ended> {
+fn received(message: Option<Result<FromControl, Status>>) -> Result<from_control::Kind, Ended> {
     match message {
-        Ok(Some(FromControl { kind: Some(kind) })) => Ok(kind),
-        Ok(Some(_)) => Err(lost("a message of a kind that this release does not know")),
-        Ok(None) => Err(lost("the control node has ended the stream")),
-        Err(status) => Err(refused(&status)),
+        Some(Ok(FromControl { kind: Some(kind) })) => Ok(kind),
+        Some(Ok(_)) => Err(lost("a message of a kind that this release does not know")),
+        None => Err(lost("the control node has ended the stream")),
+        Some(Err(status)) => Err(refused(&status)),
     }
 }
 
-fn refused(status: &tonic::Status) -> Ended {
+fn refused(status: &Status) -> Ended {
     if says_removed(status) { Ended::Removed } else { Ended::Lost(status_text(status)) }
 }
 

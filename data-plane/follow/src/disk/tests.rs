@@ -54,14 +54,20 @@ fn node() -> Node {
 fn what_was_handed_over_is_read_after_a_stop_and_goes_on_from_there() {
     let folder = tempfile::tempdir().unwrap();
     let mut node = node();
-    let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, Counter::noop()).unwrap();
+    let disk =
+        Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, Counter::noop(), Threads::Own).unwrap();
     assert!(node.change(&disk, 10), "a first copy is whole");
     assert!(!node.change(&disk, 10));
     disk.stop();
     let loaded = LastGood::open(folder.path()).unwrap().load("cluster").unwrap();
     assert_eq!(loaded.holding.digest(), node.rows.digest());
-    let disk =
-        Disk::start(LastGood::open(folder.path()).unwrap(), Start::Base(loaded.base_bytes), Counter::noop()).unwrap();
+    let disk = Disk::start(
+        LastGood::open(folder.path()).unwrap(),
+        Start::Base(loaded.base_bytes),
+        Counter::noop(),
+        Threads::Own,
+    )
+    .unwrap();
     assert!(!node.change(&disk, 10), "later changes are appended");
     disk.stop();
     let loaded = LastGood::open(folder.path()).unwrap().load("cluster").unwrap();
@@ -72,7 +78,8 @@ fn what_was_handed_over_is_read_after_a_stop_and_goes_on_from_there() {
 fn deltas_that_outgrow_the_base_are_folded_into_a_new_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut node = node();
-    let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, Counter::noop()).unwrap();
+    let disk =
+        Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, Counter::noop(), Threads::Own).unwrap();
     node.change(&disk, 10);
     let value_bytes = 8 * 1024;
     let folded = (0..200).filter(|_| {
@@ -97,7 +104,7 @@ fn a_disk_that_does_not_keep_up_is_given_the_whole_when_it_has() {
     let mut node = node();
     let metrics = Metrics::new();
     let full = metrics.counter(&metric::BOUNDS_HIT, &[bound::DISK_QUEUE]);
-    let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, full).unwrap();
+    let disk = Disk::start(LastGood::open(folder.path()).unwrap(), Start::Nothing, full, Threads::Own).unwrap();
     node.change(&disk, 10);
     disk.waiting.fetch_add(QUEUE_MAX, Ordering::AcqRel);
     assert!(!node.change(&disk, 10), "nothing is handed to a disk that is busy");
@@ -116,7 +123,7 @@ fn a_copy_that_cannot_be_written_is_written_whole_when_it_can() {
     let copy = LastGood::open(folder.path()).unwrap();
     std::fs::create_dir(folder.path().join("last-good.base.new")).unwrap();
     let mut node = node();
-    let disk = Disk::start(copy, Start::Nothing, Counter::noop()).unwrap();
+    let disk = Disk::start(copy, Start::Nothing, Counter::noop(), Threads::Own).unwrap();
     node.change(&disk, 10);
     while !disk.wants_base.load(Ordering::Acquire) {
         std::thread::yield_now();
