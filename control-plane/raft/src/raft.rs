@@ -282,6 +282,12 @@ async fn start(
         let RaftSettings { snapshot_log_bytes, history_log_bytes, fail_points, .. } = settings;
         let (log, flush) = LogStore::open(&folders.log(), mark, snapshot_log_bytes, meters, fail_points)?;
         let states = Arc::new(States::open(folders, log.growth(), log.kept(), history_log_bytes)?);
+        // A follower applies what a majority has, on a slow disk before its own log has synced it. Killed then, its state is
+        // ahead of its log: openraft drops the log through what is applied, and who lacks that can be sent it only by a
+        // checkpoint as new.
+        if *states.applied().borrow() > log.last_index() {
+            states.take_checkpoint().map_err(|error| states.folders().failure(&error))?;
+        }
         Ok::<_, RaftFailure>((log, flush, states))
     });
     let stopped = |problem: String| RaftFailure::Stopped { problem };

@@ -144,6 +144,11 @@ impl LogStore {
         self.shared.position().is_pristine()
     }
 
+    /// The index of the last entry, or of the last that was purged.
+    pub(crate) fn last_index(&self) -> Option<u64> {
+        self.shared.position().last.map(|last| last.index)
+    }
+
     pub(crate) fn growth(&self) -> Arc<Growth> {
         self.shared.growth.clone()
     }
