@@ -8,7 +8,7 @@ pub(crate) const CONFIG: &str = "SLUICE_CONFIG";
 /// Every variable that some program of Sluice, its build or its tests read. A daemon refuses any other that begins with
 /// `SLUICE_`, since it is a slip of the pen, and lets those of other programs pass: one shell, or one file of variables,
 /// may serve several.
-pub const VARIABLES: [&str; 53] = [
+pub const VARIABLES: [&str; 54] = [
     CONFIG,
     "SLUICE_ADVERTISE",
     "SLUICE_ADVERTISE_ADMIN",
@@ -51,6 +51,7 @@ pub const VARIABLES: [&str; 53] = [
     "SLUICE_RAFT__ELECTION_MAX",
     "SLUICE_RAFT__ELECTION_MIN",
     "SLUICE_RAFT__HEARTBEAT",
+    "SLUICE_RAFT__HISTORY_LOG_BYTES",
     "SLUICE_RAFT__SNAPSHOT_INTERVAL",
     "SLUICE_RAFT__SNAPSHOT_LOG_BYTES",
     "SLUICE_SKIPS",
