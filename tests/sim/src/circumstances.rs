@@ -46,8 +46,6 @@ pub enum Sabotage {
     AppliesDifferently,
     /// A log is told to be on disk before it is, and is lost.
     SyncsNothing,
-    /// What is cut stays cut.
-    NeverMends,
     /// A data node that was restarted takes itself for the one that it was, with only the beginning of what that had.
     ForgetsWhatItServed,
     /// Control nodes tell the leader that their data nodes have come further than they have.

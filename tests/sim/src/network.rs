@@ -16,11 +16,7 @@ use std::{
 
 use tokio::time::sleep;
 
-use crate::{
-    circumstances::{Circumstances, Sabotage},
-    dice::Dice,
-    life::Life,
-};
+use crate::{circumstances::Circumstances, dice::Dice, life::Life};
 
 /// Who sends and receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,18 +65,11 @@ pub(crate) struct Network {
     lost_in_1000: u64,
     /// Ways that are cut: from, to.
     cut: Mutex<BTreeSet<(Party, Party)>>,
-    /// Whether what is cut stays cut.
-    never_mends: bool,
 }
 
 impl Network {
     pub(crate) fn new(circumstances: &Circumstances) -> Self {
-        Self {
-            latency: circumstances.latency.clone(),
-            lost_in_1000: circumstances.lost_in_1000,
-            cut: Mutex::default(),
-            never_mends: circumstances.sabotage == Sabotage::NeverMends,
-        }
+        Self { latency: circumstances.latency.clone(), lost_in_1000: circumstances.lost_in_1000, cut: Mutex::default() }
     }
 
     /// Nothing comes from `from` to `to` any more.
@@ -90,9 +79,7 @@ impl Network {
 
     /// Everything comes through again.
     pub(crate) fn mend(&self) {
-        if !self.never_mends {
-            self.ways().clear();
-        }
+        self.ways().clear();
     }
 
     pub(crate) fn is_cut(&self, from: Party, to: Party) -> bool {

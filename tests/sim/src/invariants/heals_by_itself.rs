@@ -16,3 +16,14 @@ impl Invariant for HealsByItself {
         if let Event::NotHealed(what) = event { Err(what.clone()) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_work_again_is_noticed() {
+        assert!(HealsByItself.see(&Event::NotHealed("c1".to_owned())).is_err());
+        assert!(HealsByItself.see(&Event::Trouble("c1".to_owned())).is_ok());
+    }
+}

@@ -46,8 +46,3 @@ fn a_log_that_is_said_to_be_on_disk_and_is_not_is_noticed() {
     // By what depends on how far the others had come.
     assert!(sabotaged(Sabotage::SyncsNothing).is_some());
 }
-
-#[test]
-fn a_cluster_that_does_not_heal_is_noticed() {
-    assert_eq!(sabotaged(Sabotage::NeverMends), Some("heals_by_itself"));
-}
