@@ -41,6 +41,15 @@ cargo clippy --locked --workspace --all-targets -- -D warnings
 step "programs that the end-to-end tests start"
 cargo build --locked --workspace --bins
 
+if [ "$all" = yes ]; then
+    # What stands for the release after this one: rolling upgrades go from the one to the other.
+    step "programs of the next level"
+    target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+    cargo build --locked --target-dir "$target/next" -p sluice-control -p sluice-data --bins \
+        --features sluice-control/next-level,sluice-data/next-level
+    export SLUICE_NEXT="$target/next/debug"
+fi
+
 step "tests"
 status=0
 if cargo nextest --version >/dev/null 2>&1; then

@@ -67,6 +67,25 @@ impl Cluster for Echo {
     async fn renew(&self, _: Request<admin::RenewRequest>) -> Result<Response<admin::RenewReply>, Status> {
         Ok(Response::new(Default::default()))
     }
+
+    async fn promote(&self, _: Request<admin::PromoteRequest>) -> Result<Response<admin::MembersReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn demote(&self, _: Request<admin::DemoteRequest>) -> Result<Response<admin::MembersReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn remove_node(&self, _: Request<admin::RemoveNodeRequest>) -> Result<Response<admin::MembersReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn transfer_leader(
+        &self,
+        _: Request<admin::TransferLeaderRequest>,
+    ) -> Result<Response<admin::TransferLeaderReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
 }
 
 #[tonic::async_trait]
@@ -88,6 +107,9 @@ impl peer_server::Peer for Echo {
         &self,
         _: Request<raft::SessionReport>,
     ) -> Result<Response<raft::SessionReportReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+    async fn drain(&self, _: Request<raft::DrainRequest>) -> Result<Response<raft::DrainReply>, Status> {
         Ok(Response::new(Default::default()))
     }
 }

@@ -4,7 +4,7 @@
 //! documents above it. A document carries the least level that knows every field it uses, so that a leader of a newer
 //! release makes no document that older nodes must refuse, unless its author asked for something new.
 //!
-//! Promise: the level of a document follows from the document alone. Absent: raising a cluster's level.
+//! Promise: the level of a document follows from the document alone. Absent: raising a cluster's level, which its leader does.
 
 use sluice_proto::model::{
     ApiKey, Authorizer, Deployment, GatewayResponse, Method, Model, RequestValidator, Resource, RestApi, Stage,
@@ -12,7 +12,10 @@ use sluice_proto::model::{
 };
 
 /// The newest feature level that this release knows: what nodes say of themselves.
-pub const LEVEL: u32 = 1;
+///
+/// A build with the feature `next-level` stands for the release after this one: it knows one level more, and a command of it,
+/// so that tests can upgrade a cluster.
+pub const LEVEL: u32 = if cfg!(feature = "next-level") { FIRST + 1 } else { FIRST };
 /// The level of the first release, which every node knows.
 pub const FIRST: u32 = 1;
 

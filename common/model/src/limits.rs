@@ -48,6 +48,9 @@ pub const REQUESTS_TRIM_BATCH: usize = 256;
 
 /// Removed nodes that are remembered, each until the last of its certificates has expired.
 pub const REVOKED_NODES_MAX: usize = 65_536;
+/// Nodes that were taken out of the cluster and are remembered; the data nodes that have been out for longest are forgotten
+/// first.
+pub const REMOVED_NODES_MAX: usize = 10_000;
 
 /// Operators of a cluster.
 pub const OPERATORS_MAX: usize = 1_000;

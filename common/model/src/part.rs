@@ -46,7 +46,9 @@ pub fn key_len(table: Table) -> Option<usize> {
         | Table::RevokedNode
         | Table::Operator
         | Table::Audit
-        | Table::RefusedCall => Some(1),
+        | Table::RefusedCall
+        | Table::RemovedNode
+        | Table::Probe => Some(1),
         Table::Stage
         | Table::Deployment
         | Table::Resource

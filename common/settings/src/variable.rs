@@ -8,7 +8,7 @@ pub(crate) const CONFIG: &str = "SLUICE_CONFIG";
 /// Every variable that some program of Sluice, its build or its tests read. A daemon refuses any other that begins with
 /// `SLUICE_`, since it is a slip of the pen, and lets those of other programs pass: one shell, or one file of variables,
 /// may serve several.
-pub const VARIABLES: [&str; 54] = [
+pub const VARIABLES: [&str; 56] = [
     CONFIG,
     "SLUICE_ADVERTISE",
     "SLUICE_ADVERTISE_ADMIN",
@@ -22,6 +22,7 @@ pub const VARIABLES: [&str; 54] = [
     "SLUICE_CONTROL",
     "SLUICE_CORES",
     "SLUICE_DATA_DIR",
+    "SLUICE_DISK_RESERVE",
     "SLUICE_DRAIN_DELAY",
     "SLUICE_DRAIN_TIMEOUT",
     "SLUICE_FOLLOW",
@@ -45,6 +46,7 @@ pub const VARIABLES: [&str; 54] = [
     "SLUICE_LISTEN__PEER",
     "SLUICE_LOG",
     "SLUICE_LOG_FORMAT",
+    "SLUICE_NEXT",
     "SLUICE_PATH_ADDRESSES",
     "SLUICE_PLAINTEXT",
     "SLUICE_PROXY_PROTOCOL",

@@ -41,7 +41,7 @@ mod succession;
 mod testing;
 
 pub use audit::{AuditLayer, Audited};
-pub use fleet::Sessions;
+pub use fleet::{Sessions, Wanted};
 pub use forward::{Forward, ForwardLayer, PeerCalls};
 pub use operators::{KnownOperators, NewcomerLayer, Newcomers};
 pub use refused::{Reason, Refused};

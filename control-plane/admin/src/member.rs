@@ -17,7 +17,8 @@ impl<R: Replica> Admin<R> {
     pub(crate) fn members<T: Tables>(&self, view: &View<T>) -> Vec<Member> {
         let standing = self.replica.standing();
         let nodes = view.nodes();
-        standing.members.iter().map(|member| joined(member, &standing, &nodes)).collect()
+        let draining = self.sessions.draining();
+        standing.members.iter().map(|member| joined(member, &standing, &nodes, &draining)).collect()
     }
 
     /// A line for every control node.
@@ -45,11 +46,19 @@ impl<R: Replica> Admin<R> {
     }
 }
 
-fn joined(member: &MemberStatus, standing: &Standing, nodes: &[Node]) -> Member {
+fn joined(member: &MemberStatus, standing: &Standing, nodes: &[Node], draining: &[(u64, usize)]) -> Member {
     let node = nodes.iter().find(|node| node.raft_id == member.raft_id);
+    let left = |member: &MemberStatus| draining.iter().find(|(id, _)| *id == member.raft_id).map(|(_, left)| *left);
     let state = match member {
         _ if standing.leader == Some(member.raft_id) => "leader",
         member if member.down => "down",
+        member if left(member).is_some() => {
+            if left(member) == Some(0) {
+                "drained"
+            } else {
+                "draining"
+            }
+        }
         member if member.voter => "voter",
         _ => "learner",
     };

@@ -12,7 +12,8 @@ use tonic::Code;
 use crate::{
     audit::summarized,
     call::leave_by,
-    refused::{Reason, Refused},
+    plan::above,
+    refused::{Reason, Refused, is_of},
     replica::{Applied, Leader, Replica},
     succession::unless_replaced,
 };
@@ -39,7 +40,7 @@ pub(crate) async fn here<R: Replica>(replica: &R, command: Command, deadline: In
     let command = summarized(command);
     match replica.propose(command, leave_by(deadline)).await {
         Ok(applied) => committed(applied),
-        Err(failure) => Err(refusal(&failure)),
+        Err(failure) => Err(refusal(replica, &failure)),
     }
 }
 
@@ -60,7 +61,7 @@ pub(crate) async fn anywhere<R: Replica>(
             Leader::This => match replica.propose(command.clone(), leave).await {
                 Ok(applied) => Some(committed(applied)),
                 Err(ProposeFailure::NotLeader { .. }) => None,
-                Err(failure) => Some(Err(refusal(&failure))),
+                Err(failure) => Some(Err(refusal(replica, &failure))),
             },
             Leader::Other(leader) => at(replica, leader, &command, leave).await,
             Leader::Unknown => None,
@@ -96,7 +97,9 @@ async fn at<R: Replica>(
             Some(committed(Applied { outcome, log_index: reply.log_index }))
         }
         Err(status) if matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown) => None,
-        Err(status) if status.code() == Code::DeadlineExceeded => Some(Err(refusal(&ProposeFailure::Timeout))),
+        Err(status) if status.code() == Code::DeadlineExceeded => Some(Err(refusal(replica, &ProposeFailure::Timeout))),
+        Err(status) if is_of(&status, Reason::DiskFull) => Some(Err(Refused::new(Reason::DiskFull, status.message()))),
+        Err(status) if is_of(&status, Reason::Level) => Some(Err(Refused::new(Reason::Level, status.message()))),
         Err(status) if status.code() == Code::ResourceExhausted => {
             Some(Err(Refused::new(Reason::Capacity, status.message())))
         }
@@ -116,7 +119,7 @@ fn committed(applied: Applied) -> Result<Committed, Refused> {
     }
 }
 
-fn refusal(failure: &ProposeFailure) -> Refused {
+pub(crate) fn refusal<R: Replica>(replica: &R, failure: &ProposeFailure) -> Refused {
     match failure {
         ProposeFailure::NotLeader { .. } => Refused::new(Reason::NotLeader, failure.to_string()),
         ProposeFailure::Timeout => Refused::new(
@@ -124,6 +127,8 @@ fn refusal(failure: &ProposeFailure) -> Refused {
             "no outcome before the deadline; the change may have been made: ask again with the same request id",
         ),
         ProposeFailure::TooLarge { .. } => Refused::new(Reason::Capacity, failure.to_string()),
+        ProposeFailure::Level { needed, level } => above("command", *needed, *level, &replica.view()),
+        ProposeFailure::DiskFull { .. } => Refused::new(Reason::DiskFull, failure.to_string()),
         ProposeFailure::Stopped => Refused::new(Reason::Unavailable, failure.to_string()),
     }
 }
@@ -166,6 +171,9 @@ pub(crate) fn stamp_of(command: &mut Command) -> Option<&mut Stamp> {
         Kind::StageRestore(command) => command.stamp.as_mut(),
         Kind::Restore(command) => command.stamp.as_mut(),
         Kind::DropRestore(command) => command.stamp.as_mut(),
+        Kind::RemoveNode(command) => command.stamp.as_mut(),
+        Kind::HoldNode(command) => command.stamp.as_mut(),
+        Kind::Probe(command) => command.stamp.as_mut(),
     }
 }
 

@@ -34,12 +34,16 @@ pub enum Reason {
     RequestTooOld,
     /// A bound of the product is reached.
     Capacity,
+    /// There is too little free disk on control nodes.
+    DiskFull,
     /// The document needs a feature level that the cluster does not have.
     Level,
     /// A join token is used up or expired.
     Expired,
     /// The caller may not do this.
     Denied,
+    /// The cluster, as its members stand, cannot do without what would go.
+    Members,
     /// This node is not the leader.
     NotLeader,
     /// The caller stopped sending a request that has several messages; nothing was changed.
@@ -63,9 +67,11 @@ impl Reason {
             Self::RequestReused => "request-reused",
             Self::RequestTooOld => "request-too-old",
             Self::Capacity => "capacity",
+            Self::DiskFull => "disk-full",
             Self::Level => "level",
             Self::Expired => "expired",
             Self::Denied => "denied",
+            Self::Members => "members",
             Self::NotLeader => "not-leader",
             Self::Silent => "silent",
             Self::OutcomeUnknown => "outcome-unknown",
@@ -79,8 +85,10 @@ impl Reason {
             Self::Conflict => Code::AlreadyExists,
             Self::VersionChanged => Code::Aborted,
             Self::Invalid => Code::InvalidArgument,
-            Self::Referenced | Self::RequestReused | Self::RequestTooOld | Self::Level => Code::FailedPrecondition,
-            Self::Capacity => Code::ResourceExhausted,
+            Self::Referenced | Self::RequestReused | Self::RequestTooOld | Self::Level | Self::Members => {
+                Code::FailedPrecondition
+            }
+            Self::Capacity | Self::DiskFull => Code::ResourceExhausted,
             Self::Expired => Code::Unauthenticated,
             Self::Denied => Code::PermissionDenied,
             Self::Silent | Self::OutcomeUnknown => Code::DeadlineExceeded,
@@ -180,6 +188,11 @@ fn in_words(diagnostic: &Diagnostic) -> String {
     }
 }
 
+/// Whether another node refused for this reason.
+pub(crate) fn is_of(status: &Status, reason: Reason) -> bool {
+    ErrorDetails::decode(status.details()).is_ok_and(|details| details.code == reason.code())
+}
+
 impl From<Refused> for Status {
     fn from(refused: Refused) -> Self {
         let details = ErrorDetails { code: refused.reason.code().to_owned(), diagnostics: refused.diagnostics };
@@ -257,10 +270,11 @@ pub(crate) fn row_in_words(row: &RowRef) -> String {
         Table::PlanKey => "key of a usage plan",
         Table::Node => "node",
         Table::JoinToken => "join token",
-        Table::RevokedNode => "removed node",
         Table::Operator => "operator",
         Table::Audit | Table::RefusedCall => "entry of the audit trail",
         Table::Owned => "ownership",
+        Table::RevokedNode | Table::RemovedNode => "removed node",
+        Table::Probe => "probe",
         Table::Part => "part",
         Table::Content => "content",
         Table::KeyView | Table::Domain | Table::Setting | Table::Unspecified => "row",

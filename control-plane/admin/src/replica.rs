@@ -5,11 +5,12 @@
 use std::{future::Future, time::Instant};
 
 use sluice_proto::raft::{
-    Command, ForwardReply, ForwardRequest, GetKeysReply, GetKeysRequest, KeepKeyReply, KeepKeyRequest, Outcome,
-    ProposeReply, ProposeRequest,
+    Command, DrainReply, DrainRequest, ForwardReply, ForwardRequest, GetKeysReply, GetKeysRequest, KeepKeyReply,
+    KeepKeyRequest, Outcome, ProposeReply, ProposeRequest,
 };
 use sluice_raft::{
-    HistoryWindow, MemberStatus, ProposeFailure, Raft, RaftFailure, ReadFailure, RewindFailure, RewindTo,
+    Astray, HistoryWindow, Leadership, MemberStatus, ProposeFailure, Raft, RaftFailure, ReadFailure, RewindFailure,
+    RewindTo, Shortage,
 };
 use sluice_rpc::raft::peer_client::PeerClient;
 use sluice_state::{Tables, View};
@@ -40,6 +41,15 @@ pub(crate) struct Standing {
     pub(crate) commit_index: u64,
     pub(crate) applied_index: u64,
     pub(crate) members: Vec<MemberStatus>,
+}
+
+/// A change of who votes, by Raft's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vote {
+    /// To a learner.
+    Given(u64),
+    /// From a voter, which follows on.
+    Taken(u64),
 }
 
 /// What became of a proposal.
@@ -119,6 +129,24 @@ pub(crate) trait Replica: Clone + Send + Sync + 'static {
     /// The state that `to` means. Blocks for as long as it takes to apply the log again.
     fn rewind(&self, to: RewindTo) -> Result<View<Self::Tables>, RewindFailure>;
 
+    /// Whether a vote may be given or taken as members stand.
+    fn may_change(&self, vote: Vote) -> Result<(), Refused>;
+
+    /// Gives or takes a vote.
+    fn change_vote(&self, vote: Vote, deadline: Instant) -> impl Future<Output = Result<(), Refused>> + Send;
+
+    /// Who has so little free disk that changes are refused.
+    fn disk_shortage(&self) -> Option<Shortage>;
+
+    /// Voters whose clocks are wrong.
+    fn clocks_astray(&self) -> Vec<Astray>;
+
+    /// The voter that could lead next.
+    fn heir(&self) -> Option<u64>;
+
+    /// Lets `to` lead instead of this node; returns who does then.
+    fn hand_over(&self, to: u64, deadline: Instant) -> impl Future<Output = Result<Leadership, Refused>> + Send;
+
     /// Carries a command to `leader`.
     fn propose_at(
         &self,
@@ -126,6 +154,14 @@ pub(crate) trait Replica: Clone + Send + Sync + 'static {
         request: ProposeRequest,
         deadline: Instant,
     ) -> impl Future<Output = Result<ProposeReply, Status>> + Send;
+
+    /// Tells another control node to drain, or a data node that streams from it.
+    fn drain_at(
+        &self,
+        place: u64,
+        request: DrainRequest,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<DrainReply, Status>> + Send;
 }
 
 impl Replica for Raft {
@@ -183,16 +219,21 @@ impl Replica for Raft {
         if self.members().iter().any(|member| member.raft_id == raft_id) {
             return Ok(());
         }
-        let adding = Raft::add_learner(self, raft_id, address);
-        match tokio::time::timeout_at(deadline.into(), adding).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(RaftFailure::NotLeader { leader })) => {
-                Err(Refused::new(Reason::NotLeader, RaftFailure::NotLeader { leader }.to_string()))
-            }
-            Ok(Err(failure)) => Err(Refused::new(Reason::Unavailable, failure.to_string())),
-            Err(_) => {
-                Err(Refused::new(Reason::OutcomeUnknown, "the node was not added before the deadline; ask again"))
-            }
+        changed(Raft::add_learner(self, raft_id, address), deadline).await
+    }
+
+    fn may_change(&self, vote: Vote) -> Result<(), Refused> {
+        let may = match vote {
+            Vote::Given(raft_id) => self.check_promotion(raft_id),
+            Vote::Taken(raft_id) => self.check_demotion(raft_id),
+        };
+        may.map_err(|failure| of_members(&failure))
+    }
+
+    async fn change_vote(&self, vote: Vote, deadline: Instant) -> Result<(), Refused> {
+        match vote {
+            Vote::Given(raft_id) => changed(self.promote(raft_id), deadline).await,
+            Vote::Taken(raft_id) => changed(self.demote(raft_id), deadline).await,
         }
     }
 
@@ -216,6 +257,22 @@ impl Replica for Raft {
         Raft::rewind(self, to)
     }
 
+    fn disk_shortage(&self) -> Option<Shortage> {
+        Raft::disk_shortage(self)
+    }
+
+    fn clocks_astray(&self) -> Vec<Astray> {
+        Raft::clocks_astray(self)
+    }
+
+    fn heir(&self) -> Option<u64> {
+        Raft::heir(self, &std::collections::BTreeSet::new())
+    }
+
+    async fn hand_over(&self, to: u64, deadline: Instant) -> Result<Leadership, Refused> {
+        Raft::hand_over(self, to, deadline).await.map_err(|failure| of_members(&failure))
+    }
+
     async fn propose_at(
         &self,
         leader: u64,
@@ -225,6 +282,29 @@ impl Replica for Raft {
         let call = timed(request, deadline);
         Ok(client(self, leader).await?.propose(call).await?.into_inner())
     }
+
+    async fn drain_at(&self, place: u64, request: DrainRequest, deadline: Instant) -> Result<DrainReply, Status> {
+        let call = timed(request, deadline);
+        Ok(client(self, place).await?.drain(call).await?.into_inner())
+    }
+}
+
+/// Waits for a change of members.
+async fn changed(change: impl Future<Output = Result<(), RaftFailure>>, deadline: Instant) -> Result<(), Refused> {
+    match tokio::time::timeout_at(deadline.into(), change).await {
+        Ok(changed) => changed.map_err(|failure| of_members(&failure)),
+        Err(_) => Err(Refused::new(Reason::OutcomeUnknown, "members were not changed before the deadline; ask again")),
+    }
+}
+
+/// Why members were not changed, for the one who asked.
+fn of_members(failure: &RaftFailure) -> Refused {
+    let reason = match failure {
+        RaftFailure::NotLeader { .. } => Reason::NotLeader,
+        RaftFailure::LastVoter | RaftFailure::WouldLoseQuorum { .. } | RaftFailure::Members { .. } => Reason::Members,
+        _ => Reason::Unavailable,
+    };
+    Refused::new(reason, failure.to_string())
 }
 
 fn timed<T>(message: T, deadline: Instant) -> tonic::Request<T> {

@@ -13,21 +13,21 @@ use sluice_proto::{
     },
     model::{Document, Kind, Ref, Revision, document},
     raft::{
-        Command, ForwardReply, ForwardRequest, FoundCluster, ProposeReply, ProposeRequest, SessionReport,
-        SessionReportReply, Stamp, command,
+        Command, DrainReply, DrainRequest, ForwardReply, ForwardRequest, FoundCluster, ProposeReply, ProposeRequest,
+        SessionReport, SessionReportReply, Stamp, command,
     },
 };
-use sluice_raft::{HistoryWindow, ProposeFailure, ReadFailure, RewindFailure, RewindTo};
+use sluice_raft::{Astray, HistoryWindow, Leadership, ProposeFailure, ReadFailure, RewindFailure, RewindTo, Shortage};
 use sluice_rpc::admin::config_server::Config as _;
 use sluice_state::{Draft, MemoryTables, View};
 use tonic::{Request, Status};
 
 use crate::{
     admin::Admin,
-    fleet::Sessions,
+    fleet::{Sessions, Wanted},
     noun::Noun,
-    refused::Refused,
-    replica::{Applied, Leader, Replica, Standing},
+    refused::{Reason, Refused},
+    replica::{Applied, Leader, Replica, Standing, Vote},
     services::{AdminSettings, admin},
 };
 
@@ -131,7 +131,35 @@ impl Replica for MemoryReplica {
         Err(RewindFailure::Storage("tables in memory have no past".to_owned()))
     }
 
+    fn may_change(&self, _: Vote) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    async fn change_vote(&self, _: Vote, _: Instant) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    fn disk_shortage(&self) -> Option<Shortage> {
+        None
+    }
+
+    fn clocks_astray(&self) -> Vec<Astray> {
+        Vec::new()
+    }
+
+    fn heir(&self) -> Option<u64> {
+        None
+    }
+
+    async fn hand_over(&self, _: u64, _: Instant) -> Result<Leadership, Refused> {
+        Err(Refused::new(Reason::Members, "there is no other node"))
+    }
+
     async fn propose_at(&self, _: u64, _: ProposeRequest, _: Instant) -> Result<ProposeReply, Status> {
+        Err(Status::unavailable("there is no other node"))
+    }
+
+    async fn drain_at(&self, _: u64, _: DrainRequest, _: Instant) -> Result<DrainReply, Status> {
         Err(Status::unavailable("there is no other node"))
     }
 }
@@ -157,6 +185,20 @@ impl Sessions for NoSessions {
     }
 
     fn nodes(&self) -> Vec<NodeLine> {
+        Vec::new()
+    }
+
+    fn order(&self, _: &str, _: Wanted) -> bool {
+        false
+    }
+
+    fn order_this(&self, _: Wanted) {}
+
+    fn place_of(&self, _: &str) -> Option<u64> {
+        None
+    }
+
+    fn draining(&self) -> Vec<(u64, usize)> {
         Vec::new()
     }
 }

@@ -1,4 +1,4 @@
-//! `cluster`: its state, its key, and the tokens by which nodes join it; backups have a file of their own.
+//! `cluster`: its state, its members, its key, and the tokens by which nodes join it; backups have a file of their own.
 
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use crate::{
     args::{Consent, Page},
     backup::Backup,
     duration,
-    failure::Failure,
+    failure::{Failure, diagnostic_json},
     freshness::Freshness,
+    members,
     node::Role,
     noun::pages,
     output::{Changed, marked},
@@ -63,6 +64,32 @@ pub(crate) enum Command {
         #[arg(long, default_value = "10m", value_parser = duration::parse, value_name = "TIME")]
         wait_timeout: Duration,
     },
+    /// Give a control node its vote back; `demote` is the opposite
+    #[command(after_help = "Example:\n  sluice cluster promote 10.0.0.3:7101")]
+    Promote {
+        /// Id, address or raft number of a control node
+        node: String,
+    },
+    /// Take the vote of a control node, which follows on until it is promoted; `promote` is the opposite
+    #[command(after_help = "Example:\n  sluice cluster demote 10.0.0.3:7101")]
+    Demote {
+        /// Id, address or raft number of a control node
+        node: String,
+    },
+    /// Take a control node out of the cluster for good
+    #[command(after_help = "Example:\n  sluice cluster remove 10.0.0.3:7101 --yes")]
+    Remove {
+        /// Id, address or raft number of a control node
+        node: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Let another control node lead
+    #[command(after_help = "Example:\n  sluice cluster transfer-leader 10.0.0.2:7101")]
+    TransferLeader {
+        /// Id, address or raft number of a control node that votes [default: the one that is furthest]
+        node: Option<String>,
+    },
     /// Join tokens
     #[command(subcommand)]
     Token(Token),
@@ -102,6 +129,10 @@ impl Command {
             Self::RotateKey { wait_timeout } => rotate_key::run(session, wait_timeout).await,
             Self::Backup(backup) => backup.run(session).await,
             Self::Restore(restore) => restore.run(session).await,
+            Self::Promote { node } => members::promote(session, node).await,
+            Self::Demote { node } => members::demote(session, node).await,
+            Self::Remove { node, consent } => members::remove(session, node, Some(Role::Control), consent).await,
+            Self::TransferLeader { node } => members::transfer_leader(session, node).await,
             Self::Token(Token::Create { role, ttl }) => create_token(session, role, ttl).await,
             Self::Token(Token::List(page)) => list_tokens(&session.reading(page.freshness), &page).await,
             Self::Token(Token::Revoke { id, consent }) => revoke_token(session, &id, consent).await,
@@ -131,9 +162,11 @@ async fn status(session: &Session, digest: bool) -> Result<(), Failure> {
     let mut summary = value.clone();
     if let Some(summary) = summary.as_object_mut() {
         summary.remove("members");
+        summary.remove("warnings");
     }
     let text = format!("{}\n\n{}", table::fields(&summary), table::lines(&MEMBERS, &members));
     session.output.mark(stale.as_ref());
+    session.output.warnings(&reply.warnings);
     session.output.either(&marked(value, stale.as_ref()), &text);
     Ok(())
 }
@@ -154,6 +187,7 @@ fn status_json(reply: &StatusReply, members: &[Value]) -> Value {
             "oldId": (!reply.old_key_id.is_empty()).then_some(&reply.old_key_id),
             "sealedWithOld": reply.sealed_with_old_key,
         },
+        "warnings": reply.warnings.iter().map(diagnostic_json).collect::<Vec<_>>(),
         "members": members,
     });
     if let (Some(state), Some(fields)) = (&reply.state, value.as_object_mut()) {

@@ -29,6 +29,7 @@ mod failure;
 mod fleet;
 mod freshness;
 mod key;
+mod members;
 mod node;
 mod noun;
 mod objects;

@@ -79,6 +79,18 @@ pub enum RaftFailure {
         /// What RocksDB said: it names the file.
         problem: String,
     },
+    /// The state is that of a newer release.
+    #[error(
+        "expected a cluster of feature level {known} at most, found one of level {level} in {folder}: this release does not know what that cluster does; start the release that ran here, or a newer one"
+    )]
+    Downgraded {
+        /// The cluster's level.
+        level: u32,
+        /// The newest level that this program knows.
+        known: u32,
+        /// Where the state is.
+        folder: PathBuf,
+    },
     /// A folder or database could not be opened or read.
     #[error("cannot use {path}: {problem}")]
     Storage {
@@ -102,6 +114,29 @@ pub enum RaftFailure {
         /// Why.
         problem: String,
     },
+    /// Without it there is no one left to decide.
+    #[error(
+        "expected another control node that votes, found none: without a voter nothing can be changed; join one first (`sluice cluster token create --role control`) and wait until it votes"
+    )]
+    LastVoter,
+    /// A change of voters after which too few of them answer.
+    #[error(
+        "members were not changed: of {voters} voters {needed} would have to answer and {answering} would; {} down: start it again, or remove it first, and repeat this",
+        those(.down)
+    )]
+    WouldLoseQuorum {
+        /// Voters after the change.
+        voters: usize,
+        /// Those of them that answer.
+        answering: usize,
+        /// How many have to.
+        needed: usize,
+        /// Raft's numbers of those that do not.
+        down: Vec<u64>,
+    },
+    /// Another change of members has not come to its end.
+    #[error("another change of members is under way; try again when it has ended")]
+    Changing,
     /// This node does not lead; members are changed by the leader.
     #[error("expected to be the leader, found {} to be; ask the leader", known(.leader, "no known node"))]
     NotLeader {
@@ -142,6 +177,25 @@ pub enum ProposeFailure {
         /// What one may have.
         most: usize,
     },
+    /// Nothing was proposed: some nodes may not know such a command.
+    #[error("expected a command of at most feature level {level}, found one of level {needed}")]
+    Level {
+        /// The least level that knows the command.
+        needed: u32,
+        /// The cluster's.
+        level: u32,
+    },
+    /// Nothing was proposed: there is too little free disk to hold it.
+    #[error(
+        "the disk is full: control {} less than {reserve_mib} MiB free, so that changes are refused; deletes are not: delete something, or free disk there",
+        have(.nodes)
+    )]
+    DiskFull {
+        /// Raft's numbers of the nodes that are short of it.
+        nodes: Vec<u64>,
+        /// What each should have free.
+        reserve_mib: u64,
+    },
     /// Raft has stopped on this node.
     #[error("raft has stopped on this node")]
     Stopped,
@@ -175,6 +229,24 @@ pub enum ReadFailure {
 /// The leader in words; `none` where it is not known.
 fn known(leader: &Option<u64>, none: &str) -> String {
     leader.map_or_else(|| none.to_owned(), |raft_id| format!("raft node {raft_id}"))
+}
+
+/// Nodes that have something, in words.
+fn have(raft_ids: &[u64]) -> String {
+    let ids: Vec<String> = raft_ids.iter().map(u64::to_string).collect();
+    match ids.as_slice() {
+        [one] => format!("node {one} has"),
+        several => format!("nodes {} have", several.join(", ")),
+    }
+}
+
+/// Nodes in words, with their verb.
+fn those(raft_ids: &[u64]) -> String {
+    let ids: Vec<String> = raft_ids.iter().map(u64::to_string).collect();
+    match ids.as_slice() {
+        [one] => format!("raft node {one} is"),
+        several => format!("raft nodes {} are", several.join(", ")),
+    }
 }
 
 /// Says that storage failed, and returns what stops Raft: after a failed write nothing this node says can be trusted.

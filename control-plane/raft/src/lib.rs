@@ -5,6 +5,7 @@
 //! Absent: what commands mean (`sluice-state`), who may give them (`sluice-admin`), channels (`sluice-identity`).
 
 mod damage;
+mod disk;
 mod durable;
 mod fail;
 mod failure;
@@ -24,9 +25,10 @@ mod store;
 mod suite;
 mod types;
 
+pub use disk::Shortage;
 pub use fail::FailPoints;
 pub use failure::{ProposeFailure, RaftFailure, ReadFailure, RewindFailure};
-pub use raft::{Leadership, LogPositions, MemberStatus, Proposed, Raft};
+pub use raft::{Astray, Leadership, LogPositions, MemberStatus, Proposed, Raft};
 pub use rewind::{HistoryWindow, Moment, RewindTo};
 pub use service::RaftService;
 pub use settings::RaftSettings;

@@ -14,6 +14,7 @@ use openraft::{
     storage::{ApplyResponder, EntryResponder, RaftStateMachine, Snapshot},
 };
 use prost::Message;
+use sluice_model::LEVEL;
 use sluice_proto::raft::{Command, Outcome, command, outcome};
 use sluice_state::{Draft, apply};
 
@@ -67,7 +68,7 @@ impl Machine {
         let mut answers = Vec::with_capacity(batch.len());
         for (entry, responder) in batch.drain(..) {
             let reply = match &entry.payload {
-                EntryPayload::Normal(command) => self.apply_command(&mut draft, entry.log_id.index, &command.0),
+                EntryPayload::Normal(command) => self.apply_command(&mut draft, entry.log_id.index, &command.0)?,
                 EntryPayload::Blank | EntryPayload::Membership(_) => self.reply(Outcome::default()),
             };
             if let Some(new) = entry.get_membership() {
@@ -93,14 +94,27 @@ impl Machine {
         Ok(())
     }
 
-    fn apply_command(&mut self, draft: &mut Draft<'_, StateStore>, index: u64, bytes: &Bytes) -> CommandReply {
+    fn apply_command(
+        &mut self,
+        draft: &mut Draft<'_, StateStore>,
+        index: u64,
+        bytes: &Bytes,
+    ) -> io::Result<CommandReply> {
         // Bytes that are no command are refused by every node in the same way. Decoded here, since bytes that are
         // owned are shared by what is decoded from them.
         let command = Command::decode(bytes.clone()).unwrap_or_default();
         self.may_restore |= matches!(command.kind, Some(command::Kind::Restore(_)));
         let applied = apply(draft, index, &command);
+        if let Some(command::Kind::RaiseLevel(raise)) = &command.kind
+            && raise.level > LEVEL
+            && matches!(applied.outcome.kind, Some(outcome::Kind::Done(_)))
+        {
+            // What follows may hold commands that this release would refuse and the others carry out.
+            let failure = self.states.downgraded(raise.level);
+            return Err(stop_raft("following a cluster of a newer release", &failure));
+        }
         self.number = applied.changes.after;
-        self.reply(applied.outcome)
+        Ok(self.reply(applied.outcome))
     }
 
     fn reply(&self, outcome: Outcome) -> CommandReply {

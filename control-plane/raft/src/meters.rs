@@ -19,6 +19,8 @@ pub(crate) struct Meters {
     not_leader: Counter,
     timeout: Counter,
     too_large: Counter,
+    disk_full: Counter,
+    level: Counter,
     stopped: Counter,
 }
 
@@ -46,6 +48,8 @@ impl Meters {
             not_leader: proposals("not_leader"),
             timeout: proposals("timeout"),
             too_large: proposals("too_large"),
+            disk_full: proposals("disk_full"),
+            level: proposals("level"),
             stopped: proposals("stopped"),
         }
     }
@@ -63,6 +67,8 @@ impl Meters {
             Err(ProposeFailure::NotLeader { .. }) => &self.not_leader,
             Err(ProposeFailure::Timeout) => &self.timeout,
             Err(ProposeFailure::TooLarge { .. }) => &self.too_large,
+            Err(ProposeFailure::DiskFull { .. }) => &self.disk_full,
+            Err(ProposeFailure::Level { .. }) => &self.level,
             Err(ProposeFailure::Stopped) => &self.stopped,
         };
         fate.increment(1);

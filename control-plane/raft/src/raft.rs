@@ -4,11 +4,14 @@
 //! the last handle stops it at once, as a crash would. Absent: what commands mean, and who may propose them.
 
 mod addresses;
+mod clock;
 mod leadership;
 mod members;
 mod positions;
 mod propose;
+mod quorum;
 mod read;
+mod removal;
 mod runtime;
 mod upkeep;
 
@@ -29,14 +32,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::runtime::OwnRuntime;
-pub use self::{leadership::Leadership, members::MemberStatus, positions::LogPositions, propose::Proposed};
+pub use self::{
+    clock::Astray, leadership::Leadership, members::MemberStatus, positions::LogPositions, propose::Proposed,
+};
 use crate::{
-    HistoryWindow, RaftFailure, RaftSettings, RewindFailure, RewindTo, StoreSnapshot,
+    HistoryWindow, RaftFailure, RaftSettings, RewindFailure, RewindTo, Shortage, StoreSnapshot,
+    disk::Ballast,
     log::{FlushThread, LogStore},
     machine::Machine,
     mark::Mark,
     meters::{LogMeters, Meters},
-    network::{Clients, Lane, MESSAGE_BYTES, Network, Records},
+    network::{Clients, Lane, MESSAGE_BYTES, Network, Records, free_bytes},
     service::RaftService,
     states::States,
     store::folders::Folders,
@@ -61,6 +67,8 @@ struct Inner {
     states: Arc<States>,
     network: Arc<Network>,
     leadership: watch::Receiver<Leadership>,
+    /// Who has so little free disk that changes are refused, as of the last look.
+    shortage: watch::Sender<Option<Shortage>>,
     meters: Meters,
     /// Held while members change: one change at a time.
     changing: tokio::sync::Mutex<()>,
@@ -94,7 +102,7 @@ impl Raft {
         let runtime = OwnRuntime::start().map_err(|error| RaftFailure::Settings { problem: error.to_string() })?;
         let handle = runtime.handle();
         let patience = settings.election_min;
-        let records = Records::new(settings.data_dir.clone());
+        let records = Records::new(settings.data_dir.clone(), settings.clock_skew_ms);
         let (raft_id, cluster_id) = (settings.raft_id, settings.cluster_id.clone());
         let network = Arc::new(Network::new(raft_id, cluster_id, patience, records, dialer, handle.clone()));
         let (told, leadership) = watch::channel(Leadership::default());
@@ -105,9 +113,22 @@ impl Raft {
             started.await.map_err(|error| RaftFailure::Stopped { problem: error.to_string() })??
         };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let changing = tokio::sync::Mutex::default();
-        let inner =
-            Inner { settings, core, log, states, network, leadership, meters, changing, stop, tasks, runtime, flush };
+        let (changing, shortage) = (tokio::sync::Mutex::default(), watch::Sender::new(None));
+        let inner = Inner {
+            settings,
+            core,
+            log,
+            states,
+            network,
+            leadership,
+            shortage,
+            meters,
+            changing,
+            stop,
+            tasks,
+            runtime,
+            flush,
+        };
         let raft = Self { inner: Arc::new(inner) };
         raft.start_tasks(told);
         raft.lead_alone().await;
@@ -123,7 +144,9 @@ impl Raft {
         tasks.spawn_on(stop.clone().run_until_cancelled_owned(addresses), &handle);
         // Weak: the task does not keep Raft alive.
         let weak = Arc::downgrade(&self.inner);
-        tasks.spawn_on(stop.clone().run_until_cancelled_owned(members::promote_learners(weak)), &handle);
+        tasks.spawn_on(stop.clone().run_until_cancelled_owned(members::tend_learners(weak)), &handle);
+        let weak = Arc::downgrade(&self.inner);
+        tasks.spawn_on(stop.clone().run_until_cancelled_owned(clock::keep_time(weak)), &handle);
         let upkeep = upkeep::Upkeep::new(&self.inner);
         tasks.spawn_on(stop.clone().run_until_cancelled_owned(upkeep.run()), &handle);
     }
@@ -203,6 +226,12 @@ impl Raft {
         self.inner.leadership.clone()
     }
 
+    /// Who has so little free disk that changes are refused, as this node has seen it within a second; only the leader knows of
+    /// others.
+    pub fn disk_shortage(&self) -> Option<Shortage> {
+        self.inner.shortage.borrow().clone()
+    }
+
     /// Raft's number of this node.
     pub fn raft_id(&self) -> u64 {
         self.inner.settings.raft_id
@@ -277,6 +306,8 @@ async fn start(
 ) -> Result<Started, RaftFailure> {
     let raft_id = settings.raft_id;
     let opening = tokio::task::spawn_blocking(move || {
+        // On a full disk the databases could not be opened.
+        Ballast::new(&settings.data_dir, settings.disk_reserve_bytes).adjust(free_bytes(&settings.data_dir));
         let folders = Folders::open(&settings.data_dir, settings.fail_points.clone())?;
         let mark = Mark::new(&settings.data_dir, settings.raft_id, &settings.cluster_id);
         let RaftSettings { snapshot_log_bytes, history_log_bytes, fail_points, .. } = settings;

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     durable::{Durable, Malformed},
     machine::Machine,
-    network::{Network, wall_ms},
+    network::Network,
     states::States,
     types::{Entry, LogId, TypeConfig, Vote},
 };
@@ -120,7 +120,7 @@ impl raft_server::Raft for RaftService {
         Ok(Response::new(message::AppendReply {
             kind: Some(append_reply(&reply)),
             free_bytes: self.network.records.own_free_bytes(),
-            wall_ms: wall_ms(),
+            wall_ms: self.network.records.wall_ms(),
         }))
     }
 

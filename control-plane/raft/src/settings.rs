@@ -36,6 +36,10 @@ pub struct RaftSettings {
     pub fail_points: FailPoints,
     /// Bytes of log, about, from which earlier states can be made again; 0 keeps none. Default: 256 MiB.
     pub history_log_bytes: u64,
+    /// Free disk below which changes are refused, in bytes; 0 for none. Default: 256 MiB.
+    pub disk_reserve_bytes: u64,
+    /// What is added to the system's clock before others hear of it, in milliseconds: for tests. Default: 0.
+    pub clock_skew_ms: i64,
 }
 
 impl RaftSettings {
@@ -54,6 +58,8 @@ impl RaftSettings {
             kept_log_entries: 256,
             fail_points: FailPoints::default(),
             history_log_bytes: 256 << 20,
+            disk_reserve_bytes: 256 << 20,
+            clock_skew_ms: 0,
         }
     }
 

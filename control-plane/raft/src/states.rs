@@ -5,7 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use sluice_state::View;
+use sluice_model::LEVEL;
+use sluice_state::{Tables, View};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -54,6 +55,7 @@ impl States {
         let history = History::open(past, history_bytes_max, checkpoints, checkpoint.as_deref()).map_err(failure)?;
         let applied = store.applied()?;
         let number = View(&*store).revision().number;
+        check_level(&View(&*store), &folders)?;
         Ok(Self {
             folders,
             current: RwLock::new(store),
@@ -65,6 +67,11 @@ impl States {
             number: watch::Sender::new(number),
             applied: watch::Sender::new(applied.log_id.map(|id| id.index)),
         })
+    }
+
+    /// That this release does not know what a cluster of `level` does.
+    pub(crate) fn downgraded(&self, level: u32) -> RaftFailure {
+        downgraded(level, &self.folders)
     }
 
     pub(crate) fn folders(&self) -> &Folders {
@@ -155,6 +162,7 @@ impl States {
     pub(crate) fn install(&self, store: Arc<StateStore>) -> Result<Applied, RaftFailure> {
         let applied = store.applied()?;
         let number = View(&*store).revision().number;
+        check_level(&View(&*store), &self.folders)?;
         self.folders.hit(Point::SnapshotReceived);
         store.keep();
         self.folders.switch_to(store.path()).map_err(|error| self.folders.failure(&error))?;
@@ -217,4 +225,16 @@ fn current(
     store.keep();
     folders.switch_to(store.path()).map_err(|error| folders.failure(&error))?;
     Ok(store)
+}
+
+/// Refuses a state in which commands may follow that this release does not know.
+fn check_level<T: Tables>(view: &View<T>, folders: &Folders) -> Result<(), RaftFailure> {
+    match view.cluster() {
+        Some(cluster) if cluster.level > LEVEL => Err(downgraded(cluster.level, folders)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn downgraded(level: u32, folders: &Folders) -> RaftFailure {
+    RaftFailure::Downgraded { level, known: LEVEL, folder: folders.root().to_owned() }
 }

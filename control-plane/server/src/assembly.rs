@@ -50,7 +50,7 @@ pub(crate) async fn assemble(
     let admin = AdminSettings { node_id: identity.node_id.clone(), keys, certificate_lifetime };
     let services = Services::new(raft.clone(), Arc::new(FleetSessions(fleet.clone())), admin, &metrics);
     let folder = data.root().to_owned();
-    let report = Arc::new(Report::new(raft.clone(), metrics.clone(), stops.all_but_peers.clone()));
+    let report = Arc::new(Report::new(raft.clone(), metrics.clone(), fleet.orders(), stops.all_but_peers.clone()));
     let this = this_node(&identity, &announced);
 
     let cluster_id = identity.cluster_id.clone();
@@ -65,7 +65,8 @@ pub(crate) async fn assemble(
     wiring.serve_http(listeners.http, report.clone());
     wiring.watch_raft();
     wiring.watch_removal(&identity.node_id, data.root());
-    wiring.keep_house(this);
+    wiring.keep_house(this, fleet.clone());
+    wiring.obey(fleet.clone());
     wiring.keep_keys(services.clone());
     if let Some(renewal) = renewal {
         let meters = certificates::Meters::new(&renewal, &metrics);
@@ -177,6 +178,7 @@ fn timed(settings: &Settings, raft: RaftSettings) -> RaftSettings {
         snapshot_log_bytes: settings.raft_snapshot_log_bytes,
         snapshot_interval: settings.raft_snapshot_interval,
         history_log_bytes: settings.raft_history_log_bytes,
+        disk_reserve_bytes: settings.disk_reserve,
         ..raft
     }
 }

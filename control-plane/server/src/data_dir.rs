@@ -5,6 +5,7 @@
 //! cluster.key     the key that seals, and those before it that still open something, one a line; 0600
 //! operator.token  the first operator's token, where the cluster was founded; 0600
 //! founding        the first command, until it is committed; 0600
+//! ballast         disk that is given up when there is no other: made by `sluice-raft`
 //! member          whose promises `raft/` holds, once it holds any: made and checked by `sluice-raft`
 //! raft/           log, state and snapshots
 //! ```

@@ -69,8 +69,8 @@ async fn announce(raft: &Raft, this: &Node) -> Announced {
 
 /// What a node says of itself, with what the cluster has said of it.
 fn as_kept(this: &Node, kept: Node) -> Node {
-    let Node { joined_ms, joined_by, certificate_serial, certificate_expires_ms, .. } = kept;
-    let row = Node { joined_ms, joined_by, ..this.clone() };
+    let Node { joined_ms, joined_by, held, certificate_serial, certificate_expires_ms, .. } = kept;
+    let row = Node { joined_ms, joined_by, held, ..this.clone() };
     // Renewed since it started, unless it had to sign its own.
     if certificate_expires_ms < this.certificate_expires_ms {
         return row;
@@ -104,14 +104,14 @@ async fn trim(raft: &Raft, this: &Node) {
     }
 }
 
-fn stamp(raft: &Raft, this: &Node) -> Stamp {
+pub(crate) fn stamp(raft: &Raft, this: &Node) -> Stamp {
     let time_ms = now_ms().max(raft.view().stamp());
     Stamp { actor: format!("node:{}", this.id), time_ms, ..Stamp::default() }
 }
 
 /// Proposes here or at the leader; true when it was applied or refused. A failure is tried again at the next look: there
 /// is no one to tell it.
-async fn propose(raft: &Raft, kind: command::Kind) -> bool {
+pub(crate) async fn propose(raft: &Raft, kind: command::Kind) -> bool {
     let command = Command { kind: Some(kind) };
     let leadership = *raft.leadership().borrow();
     if leadership.this {

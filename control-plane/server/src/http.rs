@@ -20,8 +20,12 @@ use hyper_util::{
 };
 use sluice_identity::Incoming;
 use sluice_raft::Raft;
+use sluice_sync::Order;
 use sluice_telemetry::{Counter, Gauge, Metrics, bound, metric};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -42,6 +46,8 @@ pub(crate) struct Report {
     gauges: Gauges,
     /// Connections that waited for a place.
     crowded: Counter,
+    /// What an operator wants of the node: it is not ready while it drains.
+    orders: watch::Receiver<Order>,
     /// Set when the node stops: it is not ready from then on.
     stop: CancellationToken,
 }
@@ -66,7 +72,7 @@ impl std::fmt::Debug for Report {
 }
 
 impl Report {
-    pub(crate) fn new(raft: Raft, metrics: Metrics, stop: CancellationToken) -> Self {
+    pub(crate) fn new(raft: Raft, metrics: Metrics, orders: watch::Receiver<Order>, stop: CancellationToken) -> Self {
         metrics.gauge(&metric::BUILD, &[env!("CARGO_PKG_VERSION")]).set(1.0);
         let gauges = Gauges {
             term: metrics.gauge(&metric::RAFT_TERM, &[]),
@@ -80,7 +86,7 @@ impl Report {
             disk_free: metrics.gauge(&metric::DISK_FREE_BYTES, &[]),
         };
         let crowded = metrics.counter(&metric::BOUNDS_HIT, &[bound::OPERATIONS_CONNECTIONS]);
-        Self { raft, metrics, gauges, crowded, stop }
+        Self { raft, metrics, gauges, crowded, orders, stop }
     }
 
     async fn answer(&self, request: &Request<Received>) -> Response<Full<Bytes>> {
@@ -106,6 +112,9 @@ impl Report {
     pub(crate) async fn readiness(&self) -> Result<(), String> {
         if self.stop.is_cancelled() {
             return Err("the node is stopping".to_owned());
+        }
+        if *self.orders.borrow() == Order::Drain {
+            return Err("the node is draining".to_owned());
         }
         self.raft.read_barrier(Instant::now() + READY_TIMEOUT).await.map_err(|failure| failure.to_string())?;
         match self.raft.view().cluster() {

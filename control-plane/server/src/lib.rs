@@ -7,9 +7,11 @@ mod assembly;
 mod calls;
 mod certificates;
 mod data_dir;
+mod drain;
 mod failure;
 mod housekeeping;
 mod http;
+mod levels;
 mod membership;
 mod node;
 #[cfg(test)]

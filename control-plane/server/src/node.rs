@@ -1,6 +1,12 @@
 //! One control node: how it starts, what it tells of itself, how it stops.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sluice_admin::Services;
 use sluice_identity::{Identity, IdentityFailure};
@@ -140,14 +146,8 @@ impl ControlNode {
         if !self.raft.leadership().borrow().this {
             return;
         }
-        let others = self.raft.members().into_iter().filter(|one| one.voter && one.raft_id != self.raft.raft_id());
-        let Some(next) = others.max_by_key(|one| one.matched) else { return };
-        let mut leadership = self.raft.leadership();
+        let Some(next) = self.raft.heir(&BTreeSet::new()) else { return };
         // Without an answer in time the others elect one themselves.
-        let _ = timeout(HANDOVER, async {
-            self.raft.transfer_leadership(next.raft_id).await;
-            leadership.wait_for(|now| !now.this).await.map(drop)
-        })
-        .await;
+        let _ = self.raft.hand_over(next, Instant::now() + HANDOVER).await;
     }
 }

@@ -9,7 +9,7 @@ use sluice_admin::Services;
 use sluice_identity::{Listener, PeerLayer, Renewal, Revoked, RolesLayer, grpc_server};
 use sluice_proto::raft::Node;
 use sluice_raft::Raft;
-use sluice_sync::SyncServer;
+use sluice_sync::{Fleet, SyncServer};
 use sluice_telemetry::Metrics;
 use tokio::{runtime::Handle, task::JoinSet, time::interval};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +18,9 @@ use tracing::{Instrument as _, Span};
 use crate::{
     calls::CallsLayer,
     certificates::ByLeader,
-    housekeeping,
+    drain, housekeeping,
     http::{self, Report},
+    levels,
     on_runtime::OnRuntime,
     removal,
 };
@@ -135,8 +136,13 @@ impl Wiring {
     }
 
     /// What a node does unasked. `this` is what it says of itself.
-    pub(crate) fn keep_house(&mut self, this: Node) {
+    pub(crate) fn keep_house(&mut self, this: Node, fleet: Fleet) {
         let stop = self.stops.all_but_peers.clone();
+        let leveling = stop.clone().run_until_cancelled_owned(levels::run(self.raft.clone(), fleet, this.clone()));
+        self.start("the feature level", async {
+            leveling.await;
+            Ok(())
+        });
         let keeping = stop.clone().run_until_cancelled_owned(housekeeping::run(self.raft.clone(), this));
         self.start("the housekeeping", async {
             keeping.await;
@@ -161,6 +167,16 @@ impl Wiring {
         let keeping = self.stops.all_but_peers.clone().run_until_cancelled_owned(services.keep_keys());
         self.start("the cluster keys", async {
             keeping.await;
+            Ok(())
+        });
+    }
+
+    /// What an operator wants of the node.
+    pub(crate) fn obey(&mut self, fleet: Fleet) {
+        let stop = self.stops.all_but_peers.clone();
+        let obeying = stop.run_until_cancelled_owned(drain::run(self.raft.clone(), fleet));
+        self.start("the drain", async {
+            obeying.await;
             Ok(())
         });
     }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use sluice_admin::Sessions;
+use sluice_admin::{Sessions, Wanted};
 use sluice_proto::{
     admin::{NodeLine, WaitReply},
     model::Revision,
     raft::{SessionReport, SessionReportReply},
 };
-use sluice_sync::Fleet;
+use sluice_sync::{Fleet, Order};
 
 /// The fleet as the admin services see it.
 pub(crate) struct FleetSessions(pub(crate) Fleet);
@@ -26,5 +26,28 @@ impl Sessions for FleetSessions {
 
     fn nodes(&self) -> Vec<NodeLine> {
         self.0.nodes()
+    }
+
+    fn order(&self, node_id: &str, wanted: Wanted) -> bool {
+        self.0.order(node_id, order_of(wanted))
+    }
+
+    fn order_this(&self, wanted: Wanted) {
+        self.0.order_this(order_of(wanted));
+    }
+
+    fn place_of(&self, node_id: &str) -> Option<u64> {
+        self.0.place_of(node_id)
+    }
+
+    fn draining(&self) -> Vec<(u64, usize)> {
+        self.0.draining()
+    }
+}
+
+fn order_of(wanted: Wanted) -> Order {
+    match wanted {
+        Wanted::Serving => Order::Serve,
+        Wanted::Draining => Order::Drain,
     }
 }

@@ -16,6 +16,7 @@ const ELECTION: RangeInclusive<Duration> = ms(50)..=ms(120_000);
 const SNAPSHOT_INTERVAL: RangeInclusive<Duration> = ms(10_000)..=ms(24 * 3_600_000);
 const SNAPSHOT_LOG_BYTES: RangeInclusive<u64> = 1 << 20..=16 << 30;
 const HISTORY_LOG_BYTES: RangeInclusive<u64> = 0..=16 << 30;
+const DISK_RESERVE: RangeInclusive<u64> = 0..=1 << 40;
 const PATIENCE: RangeInclusive<Duration> = ms(0)..=ms(24 * 3_600_000);
 const CERTIFICATE: RangeInclusive<Duration> = ms(2_000)..=ms(10 * 365 * 24 * 3_600_000);
 const DRAIN: RangeInclusive<Duration> = ms(0)..=ms(600_000);
@@ -113,6 +114,11 @@ pub struct Settings {
     /// Log on disk, about, from which earlier revisions can be restored; from 0B, which keeps none, to 16GiB.
     #[arg(long, env = "SLUICE_RAFT__HISTORY_LOG_BYTES", value_name = "BYTES", default_value = "256MiB", value_parser = bytes_within(HISTORY_LOG_BYTES))]
     pub raft_history_log_bytes: u64,
+
+    /// Free disk below which changes are refused, deletes excepted, when this node or a majority has less; from 0 (none) to
+    /// 1024GiB. The same on all control nodes.
+    #[arg(long, env = "SLUICE_DISK_RESERVE", value_name = "BYTES", default_value = "256MiB", value_parser = bytes_within(DISK_RESERVE))]
+    pub disk_reserve: u64,
 
     /// For calls under way to finish when the node stops; a time from 0ms to 10m.
     #[arg(long, env = "SLUICE_DRAIN_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = time_within(DRAIN))]

@@ -8,7 +8,9 @@
 
 mod apply;
 mod draft;
+mod frees;
 mod keys;
+mod level;
 mod memory;
 mod on_restore;
 mod rows;
@@ -17,6 +19,8 @@ mod view;
 
 pub use apply::{Applied, ChangeSet, apply, apply_encoded};
 pub use draft::{Draft, Writes};
+pub use frees::passes_full_disk;
+pub use level::level_of;
 pub use memory::MemoryTables;
 pub use on_restore::{OnRestore, on_restore};
 pub use tables::{Rows, Tables};

@@ -43,6 +43,8 @@ pub fn on_restore(table: Table) -> OnRestore {
         | Table::Node
         | Table::JoinToken
         | Table::RevokedNode
+        | Table::RemovedNode
+        | Table::Probe
         | Table::Operator
         | Table::Audit
         | Table::RefusedCall => OnRestore::Kept,

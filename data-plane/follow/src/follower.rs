@@ -23,6 +23,7 @@ use crate::{
     failure::FollowFailure,
     last_good::LastGood,
     meters::Meters,
+    order::{Order, Standing},
     outage::Outage,
     session::{self, Ended, Own},
     settings::FollowSettings,
@@ -43,6 +44,8 @@ const CONTROL_MAX: usize = 32;
 pub struct Follower {
     cell: SnapshotCell,
     status: watch::Receiver<FollowStatus>,
+    orders: watch::Receiver<Order>,
+    standing: watch::Sender<Standing>,
     stop: CancellationToken,
     tasks: TaskTracker,
     compiling: Compiling,
@@ -125,10 +128,12 @@ impl Follower {
         };
         let (status, watched) = watch::channel(FollowStatus::default());
         let meters = Meters::register(metrics);
-        let chase = Chase { settings, wire, work, holds, status: Arc::new(status), followed, meters };
+        let (order, orders) = watch::channel(Order::Serve);
+        let (standing, stands) = watch::channel(Standing::Serving);
+        let chase = Chase { settings, wire, work, holds, status: Arc::new(status), followed, order, stands, meters };
         let stopped = stop.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(chase.run()).await });
-        Ok(Self { cell, status: watched, stop, tasks, compiling })
+        Ok(Self { cell, status: watched, orders, standing, stop, tasks, compiling })
     }
 
     /// Returns the cell that traffic cores read.
@@ -139,6 +144,16 @@ impl Follower {
     /// Returns where it stands, now and later.
     pub fn status(&self) -> watch::Receiver<FollowStatus> {
         self.status.clone()
+    }
+
+    /// Returns what the cluster wants of this node, now and later.
+    pub fn orders(&self) -> watch::Receiver<Order> {
+        self.orders.clone()
+    }
+
+    /// Returns where the node says whether clients are welcome; control nodes hear of it.
+    pub fn standing(&self) -> watch::Sender<Standing> {
+        self.standing.clone()
     }
 
     /// Ends the stream, and waits until the last change is on disk. What is served stays in the cell.
@@ -176,6 +191,8 @@ struct Chase<W: Wire> {
     status: Arc<watch::Sender<FollowStatus>>,
     /// The connection to the control node that is followed.
     followed: watch::Sender<Option<W::Connection>>,
+    order: watch::Sender<Order>,
+    stands: watch::Receiver<Standing>,
     meters: Meters,
 }
 
@@ -249,9 +266,11 @@ impl<W: Wire> Chase<W> {
             self.followed.send_replace(Some(connected));
             self.status.send_modify(|status| status.control = Some(address.to_owned()));
         };
-        let Self { settings, work, meters, wire, .. } = self;
+        let Self { settings, work, order, meters, wire, .. } = self;
+        let (held, standing) = (self.holds.clone(), self.stands.clone());
         let own = Own { settings, incarnation, revoked: wire.revoked() };
-        let ended = session::follow((wire, connection), own, work, self.holds.clone(), meters, begun).await;
+        let wires = session::Wires { own, work, held, order, standing, meters };
+        let ended = session::follow((wire, connection), wires, begun).await;
         self.meters.connected.set(0.0);
         self.followed.send_replace(None);
         self.status.send_modify(|status| status.control = None);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sluice_identity::{Revoked, says_removed, status_text};
 use sluice_model::{LEVEL, Revision, StateDigest};
 use sluice_proto::sync::{
-    Applied, Beat, Delta, FromControl, FromData, Hello, Resync, Welcome, from_control, from_data,
+    Applied, Beat, Delta, FromControl, FromData, Hello, Resync, Stands, Welcome, from_control, from_data,
 };
 use tokio::{
     sync::{
@@ -25,6 +25,7 @@ use crate::{
     compiler::{Held, Outcome, Work},
     holding::NotTaken,
     meters::Meters,
+    order::{Order, Standing},
     settings::FollowSettings,
     wire::Wire,
 };
@@ -68,12 +69,20 @@ pub(crate) struct Own<'a> {
     pub(crate) revoked: &'a Revoked,
 }
 
+/// What every stream of this node is connected to.
+#[derive(Clone)]
+pub(crate) struct Wires<'a> {
+    pub(crate) own: Own<'a>,
+    pub(crate) work: &'a mpsc::Sender<Work>,
+    pub(crate) held: watch::Receiver<Held>,
+    pub(crate) order: &'a watch::Sender<Order>,
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) meters: &'a Meters,
+}
+
 /// One stream.
 pub(crate) struct Session<'a> {
-    own: Own<'a>,
-    work: &'a mpsc::Sender<Work>,
-    held: watch::Receiver<Held>,
-    meters: &'a Meters,
+    wires: Wires<'a>,
     outgoing: mpsc::Sender<FromData>,
     outcomes: mpsc::Sender<Outcome>,
     /// Chunks of a delta whose last one has not come.
@@ -101,22 +110,21 @@ enum Wanted {
 /// Cancellation: dropping the future ends the stream; a change that was being compiled is still served.
 pub(crate) async fn follow<W: Wire>(
     (wire, connection): (&W, W::Connection),
-    own: Own<'_>,
-    work: &mpsc::Sender<Work>,
-    held: watch::Receiver<Held>,
-    meters: &Meters,
+    mut wires: Wires<'_>,
     welcomed: impl FnOnce(),
 ) -> Ended {
     let (reply, holds) = oneshot::channel();
-    if work.send(Work::Hold(reply)).await.is_err() {
+    if wires.work.send(Work::Hold(reply)).await.is_err() {
         return Ended::Stopped;
     }
     let Ok(holds) = holds.await else { return Ended::Stopped };
     let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
     let (outcomes, mut told) = mpsc::channel(OUTCOMES_MAX);
-    let mut session = Session { own, work, held, meters, outgoing, outcomes, delta: None, resync: Resyncing::No };
+    let standing = *wires.standing.borrow_and_update();
+    let hello = hello(wires.own, &holds, standing);
+    let mut session = Session { wires, outgoing, outcomes, delta: None, resync: Resyncing::No };
     let run = async {
-        session.say(from_data::Kind::Hello(hello(own, &holds)))?;
+        session.say(from_data::Kind::Hello(hello))?;
         let answer = timeout(WELCOME_MAX, wire.follow(connection, ReceiverStream::new(queue))).await;
         let stream = answer.map_err(|_| lost("no answer to the hello"))?;
         let mut stream = stream.map_err(|status| refused(&status))?;
@@ -154,7 +162,7 @@ impl Session<'_> {
     }
 
     async fn welcome(&mut self, welcome: Welcome) -> Result<(), Ended> {
-        let expected = &self.own.settings.cluster_id;
+        let expected = &self.wires.own.settings.cluster_id;
         if welcome.cluster_id != *expected {
             return Err(Ended::Lost(format!("expected cluster {expected}, found {}", welcome.cluster_id)));
         }
@@ -163,7 +171,7 @@ impl Session<'_> {
         }
         let lookup_key = <[u8; 32]>::try_from(&*welcome.lookup_key);
         let lookup_key = lookup_key.map_err(|_| lost("the lookup key does not have 32 bytes"))?;
-        self.own.revoked.extend(welcome.revoked_control_nodes, REVOKED_MAX);
+        self.wires.own.revoked.extend(welcome.revoked_control_nodes, REVOKED_MAX);
         self.hand(Work::Welcome { lookup_key, control_addresses: welcome.control_addresses }).await
     }
 
@@ -181,6 +189,7 @@ impl Session<'_> {
                     silent_at = Instant::now() + SILENCE_MAX;
                 }
                 Some(outcome) = told.recv() => self.tell(outcome)?,
+                Ok(()) = self.wires.standing.changed() => self.stand()?,
                 _ = beats.tick() => self.beat()?,
                 () = sleep_until(silent_at) => return Err(lost("the control node has gone silent")),
             }
@@ -203,8 +212,12 @@ impl Session<'_> {
             Kind::SnapshotEnd(end) => self.hand(Work::SnapshotEnd { digest: end.digest, rows: end.rows, reply }).await,
             Kind::Behind(_) => Err(Ended::Behind),
             Kind::Beat(beat) => self.compare(&beat),
-            Kind::Detached(_) if self.held.borrow().revision.is_some() => Err(Ended::Detached),
+            Kind::Detached(_) if self.wires.held.borrow().revision.is_some() => Err(Ended::Detached),
             Kind::Detached(_) => Ok(()),
+            Kind::Drain(drain) => {
+                self.wires.order.send_replace(if drain.undo { Order::Serve } else { Order::Drain });
+                Ok(())
+            }
         }
     }
 
@@ -232,7 +245,7 @@ impl Session<'_> {
     fn compare(&mut self, beat: &Beat) -> Result<(), Ended> {
         let theirs = (beat.revision.as_ref().map(Revision::from), StateDigest::from_bytes(&beat.digest));
         let same = {
-            let held = self.held.borrow();
+            let held = self.wires.held.borrow();
             held.revision != theirs.0 || theirs.1 == Some(held.digest)
         };
         if same { Ok(()) } else { self.resync("the digests of a beat differ", Wanted::WhatDiffers) }
@@ -240,7 +253,7 @@ impl Session<'_> {
 
     fn beat(&mut self) -> Result<(), Ended> {
         let beat = {
-            let held = self.held.borrow();
+            let held = self.wires.held.borrow();
             held.revision.as_ref().map(|revision| Beat {
                 revision: Some(revision.into()),
                 digest: held.digest.to_bytes().to_vec().into(),
@@ -248,6 +261,12 @@ impl Session<'_> {
             })
         };
         beat.map_or(Ok(()), |beat| self.say(from_data::Kind::Beat(beat)))
+    }
+
+    /// Says whether clients are welcome.
+    fn stand(&mut self) -> Result<(), Ended> {
+        let standing = *self.wires.standing.borrow_and_update();
+        self.say(from_data::Kind::Stands(Stands { standing: standing.to_message().into() }))
     }
 
     fn tell(&mut self, outcome: Outcome) -> Result<(), Ended> {
@@ -278,7 +297,7 @@ impl Session<'_> {
         self.resync = Resyncing::Asked;
         let mut resync = Resync { reason: reason.to_owned(), ..Resync::default() };
         if wanted == Wanted::WhatDiffers {
-            let held = self.held.borrow();
+            let held = self.wires.held.borrow();
             resync.revision = held.revision.as_ref().map(Into::into);
             resync.tables = held.tables.to_vec();
         }
@@ -289,7 +308,7 @@ impl Session<'_> {
         let sent = self.outgoing.try_send(FromData { kind: Some(kind) });
         sent.map_err(|refused| {
             if matches!(refused, TrySendError::Full(_)) {
-                self.meters.outgoing_full.increment(1);
+                self.wires.meters.outgoing_full.increment(1);
             }
             lost("the control node does not read")
         })
@@ -297,12 +316,12 @@ impl Session<'_> {
 
     /// Hands work to the compiling thread; waits while that is busy, which holds up the control node.
     async fn hand(&self, work: Work) -> Result<(), Ended> {
-        match self.work.try_send(work) {
+        match self.wires.work.try_send(work) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(Ended::Stopped),
             Err(TrySendError::Full(work)) => {
-                self.meters.queue_full.increment(1);
-                self.work.send(work).await.map_err(|_| Ended::Stopped)
+                self.wires.meters.queue_full.increment(1);
+                self.wires.work.send(work).await.map_err(|_| Ended::Stopped)
             }
         }
     }
@@ -325,7 +344,7 @@ fn lost(reason: &str) -> Ended {
     Ended::Lost(reason.to_owned())
 }
 
-fn hello(Own { settings, incarnation, .. }: Own<'_>, holds: &Held) -> Hello {
+fn hello(Own { settings, incarnation, .. }: Own<'_>, holds: &Held, standing: Standing) -> Hello {
     Hello {
         cluster_id: settings.cluster_id.clone(),
         revision: holds.revision.as_ref().map(Into::into),
@@ -334,6 +353,7 @@ fn hello(Own { settings, incarnation, .. }: Own<'_>, holds: &Held) -> Hello {
         address: settings.address.clone(),
         version: settings.version.clone(),
         level: LEVEL,
+        standing: standing.to_message().into(),
     }
 }
 

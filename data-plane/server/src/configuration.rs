@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_follow::{FollowFailure, FollowSettings, Follower, SnapshotCell};
+use sluice_follow::{FollowFailure, FollowSettings, Follower, Order, SnapshotCell, Standing};
 use sluice_identity::{
     Dialer, Identity, IdentityFailure, Join, JoinToken, NodeRole, Plaintext, Renewal, join, keep_removal, read_secret,
 };
 use sluice_pipeline::{Served, SnapshotSource};
 use sluice_proto::raft::Node;
 use sluice_telemetry::Metrics;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::folder_lock::{FolderFailure, FolderLock};
@@ -130,6 +131,11 @@ impl Configuration {
         let follower = Follower::start(follow, dialer, renewal, metrics)?;
         let source = Source(Arc::new(Followed(follower.cell())));
         Ok(Self { source, follower: Some(follower), folder: settings.data_dir.clone(), _lock: Some(lock) })
+    }
+
+    /// What the cluster wants of the node, and where the node says how it stands; none for one that follows no cluster.
+    pub(crate) fn orders(&self) -> Option<(watch::Receiver<Order>, watch::Sender<Standing>)> {
+        self.follower.as_ref().map(|follower| (follower.orders(), follower.standing()))
     }
 
     /// What traffic cores read.

@@ -7,6 +7,7 @@
 mod bounds;
 mod configuration;
 mod connection;
+mod drain;
 mod entry;
 mod excess;
 mod exposition;

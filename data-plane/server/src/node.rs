@@ -19,12 +19,13 @@ use sluice_telemetry::{Metrics, bound, metric};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
 use crate::bounds::BoundCounters;
 use crate::configuration::{Configuration, ConfigurationFailure};
 use crate::connection::ConnectionBounds;
+use crate::drain::Drain;
 use crate::entry::ProxyHeader;
 use crate::exposition::{self, Standing};
 use crate::listener::{self, ListenFailure};
@@ -82,12 +83,12 @@ pub struct DataNode {
     http: SocketAddr,
     https: Option<SocketAddr>,
     operations: SocketAddr,
-    lifecycle: watch::Sender<Lifecycle>,
+    drain: Arc<Drain>,
+    obeying: Option<AbortOnDropHandle<()>>,
     cores: Vec<CoreHandle>,
     tasks: TaskTracker,
     stop: DropGuard,
     configuration: Configuration,
-    drain_delay: Duration,
 }
 
 impl DataNode {
@@ -149,18 +150,13 @@ impl DataNode {
                 .spawn(every(WARN_EVERY, stop.clone(), || warn!("control nodes are followed without TLS: --insecure")));
         }
         info!(address = %http, ?https, %operations, cores = cores.len(), "data node started");
-        let drain_delay = settings.drain_delay;
-        Ok(Self {
-            http,
-            https,
-            operations,
-            lifecycle,
-            cores,
-            tasks,
-            stop: stop.drop_guard(),
-            configuration,
-            drain_delay,
-        })
+        let tallies = cores.iter().map(|core| Arc::clone(&core.tally)).collect();
+        let drain = Arc::new(Drain::new(lifecycle, settings.drain_delay, tallies));
+        let obeying = configuration.orders().map(|(orders, standing)| {
+            let drain = Arc::clone(&drain);
+            AbortOnDropHandle::new(tokio::spawn(async move { drain.obey(orders, standing).await }))
+        });
+        Ok(Self { http, https, operations, drain, obeying, cores, tasks, stop: stop.drop_guard(), configuration })
     }
 
     /// Where clients reach it.
@@ -197,10 +193,8 @@ impl DataNode {
 
     /// Stops it as the module promises.
     pub async fn shutdown(self) {
-        self.lifecycle.send_replace(Lifecycle::Draining);
-        info!(delay_s = self.drain_delay.as_secs(), "data node drains");
-        tokio::time::sleep(self.drain_delay).await;
-        self.lifecycle.send_replace(Lifecycle::Closing);
+        drop(self.obeying);
+        self.drain.close().await;
         for core in self.cores {
             // The thread ends right behind the sender of this.
             let _ = core.ended.await;

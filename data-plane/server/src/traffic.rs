@@ -48,6 +48,8 @@ pub(crate) enum Lifecycle {
     Serving,
     /// Clients are asked to go elsewhere, and still served.
     Draining,
+    /// Those that are idle are told to go.
+    Emptying,
     /// No more connections; requests in flight are finished.
     Closing,
 }
@@ -192,9 +194,9 @@ impl TrafficCore {
                 changed = lifecycle.changed() => {
                     // A node that is gone is a node that closes.
                     let now = changed.map_or(Lifecycle::Closing, |()| *lifecycle.borrow_and_update());
+                    self.draining.set(now >= Lifecycle::Draining);
                     if now >= Lifecycle::Draining {
-                        self.draining.set(true);
-                        self.connections.tell(Order::Finish, |watch| watch.is_multiplexed());
+                        self.connections.tell(Order::Finish, |watch| now >= Lifecycle::Emptying || watch.is_multiplexed());
                     }
                     if now == Lifecycle::Closing {
                         return;

@@ -17,7 +17,8 @@ use crate::{
     http::get,
     node::DataNode,
     power::{Disk, Lost, Shim},
-    process::{Pause, Process, program},
+    process::{Build, Pause, Process},
+    volume::Volume,
     wait::eventually,
 };
 
@@ -32,6 +33,8 @@ pub struct Cluster {
     control: Vec<Control>,
     /// How many of them have been started; the others are not there yet.
     joined: usize,
+    /// How many of those vote no more.
+    gone: usize,
     flags: Vec<String>,
     /// Where there are some, what was not synced can be lost.
     disks: Vec<Disk>,
@@ -44,6 +47,9 @@ struct Control {
     peer: SocketAddr,
     http: SocketAddr,
     process: Option<Process>,
+    build: Build,
+    /// The disk of its data, where it has one of its own.
+    volume: Option<Volume>,
 }
 
 impl Cluster {
@@ -57,6 +63,25 @@ impl Cluster {
             cluster.grow().await;
         }
         cluster
+    }
+
+    /// The same with a disk of `bytes` for each, or why this machine cannot.
+    ///
+    /// # Errors
+    /// As `Volume::mount`.
+    ///
+    /// # Panics
+    /// As `start`.
+    pub async fn on_volumes(count: usize, bytes: u64, flags: &[&str]) -> Result<Self, String> {
+        let mut cluster = Self::unborn(count, flags);
+        for index in 0..count {
+            cluster.control[index].volume = Some(Volume::mount(&cluster.data_dir(index), bytes)?);
+        }
+        cluster.add(&["--bootstrap", "--plaintext"]).await;
+        for _ in 1..count {
+            cluster.grow().await;
+        }
+        Ok(cluster)
     }
 
     /// Starts the first of at most `most` control nodes; the others are for `grow`.
@@ -90,7 +115,7 @@ impl Cluster {
     fn unborn(most: usize, flags: &[&str]) -> Self {
         let folder = TempDir::new().expect("there is room for a folder");
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Self { control: nodes(most), joined: 0, flags, disks: Vec::new(), folder }
+        Self { control: nodes(most), joined: 0, gone: 0, flags, disks: Vec::new(), folder }
     }
 
     /// Takes from a node that was killed what it had not synced.
@@ -109,12 +134,22 @@ impl Cluster {
         self.disks[index].ignore_syncs_of(pattern);
     }
 
+    /// The disk of a node that has one of its own.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn volume(&self, index: usize) -> &Volume {
+        self.control[index].volume.as_ref().expect("the cluster was started on disks")
+    }
+
     /// Starts the next control node, and waits until it is a voter.
     ///
     /// # Panics
     /// When there are as many as were asked for, or it does not join.
     pub async fn grow(&mut self) {
-        let join = self.url(0);
+        let running = (0..self.joined).find(|index| self.control[*index].process.is_some());
+        let join = self.url(running.expect("a node runs that can be joined"));
         self.add(&["--join", &join]).await;
     }
 
@@ -123,15 +158,22 @@ impl Cluster {
         self.joined += 1;
         self.launch(index, how);
         self.ready(index).await;
-        self.voters(self.joined).await;
+        self.voters(self.joined - self.gone).await;
     }
 
     fn launch(&mut self, index: usize, how: &[&str]) {
         let data_dir = self.data_dir(index);
         let log = self.folder.path().join(format!("control-{}.log", index + 1));
         let node = &mut self.control[index];
-        let mut command = Command::new(STARTER[0]);
-        command.args(&STARTER[1..]).arg(program("sluice-control"));
+        let mut command = match &node.volume {
+            Some(volume) => {
+                let mut command = Command::new("nsenter");
+                command.args(["--mount", "--target", &volume.holder().to_string(), "--", STARTER[0]]);
+                command
+            }
+            None => Command::new(STARTER[0]),
+        };
+        command.args(&STARTER[1..]).arg(node.build.program("sluice-control"));
         command.arg("--data-dir").arg(data_dir).args(how).args(&self.flags);
         for (flag, address) in
             [("--listen-admin", node.admin), ("--listen-peer", node.peer), ("--listen-http", node.http)]
@@ -152,6 +194,12 @@ impl Cluster {
     /// The same with more flags, this time only.
     pub fn restart_with(&mut self, index: usize, flags: &[&str]) {
         self.launch(index, flags);
+    }
+
+    /// The same with the programs of another build.
+    pub fn restart_as(&mut self, index: usize, build: Build) {
+        self.control[index].build = build;
+        self.restart(index);
     }
 
     /// Ends a node as a power cut would.
@@ -202,7 +250,21 @@ impl Cluster {
         .await;
     }
 
-    async fn voters(&self, wanted: usize) {
+    /// A node votes no more: it was demoted or removed.
+    pub fn lose_vote(&mut self) {
+        self.gone += 1;
+    }
+
+    /// A node has its vote again.
+    pub fn regain_vote(&mut self) {
+        self.gone -= 1;
+    }
+
+    /// Waits until so many control nodes vote.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn voters(&self, wanted: usize) {
         let cli = self.cli();
         eventually("the node is a voter", || async {
             let status = cli.json(&["cluster", "status"]);
@@ -230,6 +292,19 @@ impl Cluster {
         let leader = self.leader().await;
         let follower = (0..self.control.len()).find(|index| *index != leader && self.control[*index].process.is_some());
         follower.expect("more than one node runs")
+    }
+
+    /// Where other control nodes reach a node.
+    #[must_use]
+    pub fn peer(&self, index: usize) -> String {
+        self.control[index].peer.to_string()
+    }
+
+    /// What a node has printed.
+    #[must_use]
+    pub fn log(&self, index: usize) -> String {
+        let path = self.folder.path().join(format!("control-{}.log", index + 1));
+        std::fs::read_to_string(path).unwrap_or_default()
     }
 
     /// `http://ADDRESS` of a node's port for operators and data nodes.
@@ -305,6 +380,8 @@ fn nodes(count: usize) -> Vec<Control> {
             peer: address(index * 3 + 1),
             http: address(index * 3 + 2),
             process: None,
+            build: Build::This,
+            volume: None,
         })
         .collect()
 }

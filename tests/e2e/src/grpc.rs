@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use prost::Message as _;
 use sluice_identity::{
-    Channel, Dialer, NodeRole, OperatorProof, Plaintext, Purpose, ServerTrust, roles::LOCAL_METADATA,
+    Channel, Dialer, Identity, NodeRole, OperatorProof, Plaintext, Purpose, ServerTrust, roles::LOCAL_METADATA,
 };
 use sluice_proto::{
     admin::{
-        ChangeReply, ChangeRequest, GetRequest, ListRequest, Operation, Put, StateDigest, StatusRequest, Stored,
-        operation,
+        ChangeReply, ChangeRequest, ErrorDetails, GetRequest, ListRequest, Operation, Put, StateDigest, StatusRequest,
+        Stored, operation,
     },
     model::{ApiKey, Document, Kind, Ref, document},
 };
@@ -30,6 +31,23 @@ pub fn channel(url: &str) -> Channel {
     let dialer = Dialer::of_operator(&ServerTrust::None, OperatorProof::None, Plaintext::LoopbackOnly);
     let dialer = dialer.expect("an operator on loopback needs nothing");
     dialer.channel(url, NodeRole::Control, Purpose::Admin).expect("the URL of a node is one")
+}
+
+/// A channel of a control node to another, on the peer port of a plaintext cluster.
+///
+/// # Panics
+/// When the address is none.
+#[must_use]
+pub fn peer_channel(cluster_id: &str, address: &str) -> Channel {
+    let identity = Identity::plaintext(cluster_id, NodeRole::Control, "tester");
+    let dialer = Dialer::of_node(&identity, Plaintext::LoopbackOnly).expect("loopback needs no certificate");
+    dialer.channel(address, NodeRole::Control, Purpose::Peer).expect("the address of a node is one")
+}
+
+/// The stable code of a refusal; empty where there is none.
+#[must_use]
+pub fn refusal_code(status: &Status) -> String {
+    ErrorDetails::decode(status.details()).unwrap_or_default().code
 }
 
 /// A request id as clients make them.

@@ -4,6 +4,7 @@
 //! Absent: access to the insides of a node; a test knows what the command line, HTTP and gRPC show.
 
 pub mod backend;
+pub mod balancer;
 pub mod certified;
 pub mod cli;
 pub mod cluster;
@@ -21,4 +22,6 @@ pub mod power;
 pub mod process;
 pub mod relay;
 pub mod tls;
+pub mod volume;
 pub mod wait;
+pub mod writer;

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::process::{Process, program};
+use crate::process::{Build, Process};
 
 /// A data node of one traffic core on free ports of loopback.
 #[derive(Debug)]
@@ -35,14 +35,23 @@ impl DataNode {
     /// As `start`.
     #[must_use]
     pub fn with(starter: &[&str], data_dir: &Path, control: &str, flags: &[&str]) -> Self {
+        Self::of(Build::This, starter, data_dir, control, flags)
+    }
+
+    /// The same of another build.
+    ///
+    /// # Panics
+    /// As `start`.
+    #[must_use]
+    pub fn of(build: Build, starter: &[&str], data_dir: &Path, control: &str, flags: &[&str]) -> Self {
         let (address, operations) = (free_address(), free_address());
         let mut command = match starter.split_first() {
             Some((first, rest)) => {
                 let mut command = Command::new(first);
-                command.args(rest).arg(program("sluice-data"));
+                command.args(rest).arg(build.program("sluice-data"));
                 command
             }
-            None => Command::new(program("sluice-data")),
+            None => Command::new(build.program("sluice-data")),
         };
         command.args(["--follow", control]).args(flags);
         if !flags.contains(&"--cores") {

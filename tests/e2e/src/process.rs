@@ -27,6 +27,47 @@ pub fn program(name: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// Which build of the programs is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Build {
+    /// This one.
+    #[default]
+    This,
+    /// The one that stands for the release after it (the feature `next-level`), in the folder `SLUICE_NEXT`.
+    Next,
+}
+
+impl Build {
+    /// Whether the programs of this build are there, or what is missing.
+    ///
+    /// # Errors
+    /// Without them.
+    pub fn found(self) -> Result<(), String> {
+        match self {
+            Self::This => Ok(()),
+            Self::Next => match std::env::var_os("SLUICE_NEXT") {
+                Some(folder) if PathBuf::from(&folder).join("sluice-control").is_file() => Ok(()),
+                _ => Err("SLUICE_NEXT names no folder with the programs of the next release".to_owned()),
+            },
+        }
+    }
+
+    /// The path of one of its programs.
+    ///
+    /// # Panics
+    /// When it was not built.
+    #[must_use]
+    pub fn program(self, name: &str) -> PathBuf {
+        match self {
+            Self::This => program(name),
+            Self::Next => {
+                let folder = std::env::var_os("SLUICE_NEXT").expect("a test of the next release looks for it first");
+                PathBuf::from(folder).join(name)
+            }
+        }
+    }
+}
+
 /// A process that is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Process {

@@ -6,9 +6,9 @@
 use prost::Message;
 use sluice_proto::raft::{
     AuditCall, AuditEntry, Change, ChangeOperator, Command, CreateOperator, DeleteOperator, DeleteRow, Deploy,
-    FoundCluster, JoinToken, KeyFields, Node, Operator, OperatorCertificate, PutJoinToken, PutNode, PutRow,
-    RecordCalls, RequestId, RowChange, RowRef, Stamp, Table, Trim, UploadContent, UseJoinToken, command,
-    row_change::Kind,
+    FoundCluster, HoldNode, JoinToken, KeyFields, Node, Operator, OperatorCertificate, PutJoinToken, PutNode, PutRow,
+    RecordCalls, RemoveNode, RemovedNode, RequestId, RowChange, RowRef, Stamp, Table, Trim, UploadContent,
+    UseJoinToken, command, row_change::Kind,
 };
 use sluice_state::{Draft, MemoryTables, View, apply_encoded};
 
@@ -134,6 +134,11 @@ fn membership() -> Vec<command::Kind> {
             parts: Vec::new(),
         }),
         command::Kind::Trim(Trim { stamp: stamp(None) }),
+        command::Kind::HoldNode(HoldNode { stamp: stamp(None), node_id: "n1".into(), held: true }),
+        command::Kind::RemoveNode(RemoveNode {
+            stamp: stamp(None),
+            node: Some(RemovedNode { id: "n2".into(), role: "data".into(), ..RemovedNode::default() }),
+        }),
     ]
 }
 

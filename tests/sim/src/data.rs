@@ -157,7 +157,7 @@ impl DataNode {
             Some(Kind::Resync(resync)) => {
                 Some(Event::Trouble(format!("{} asks for everything: {}", self.node_id(), resync.reason)))
             }
-            Some(Kind::Hello(_)) | None => None,
+            Some(Kind::Hello(_) | Kind::Stands(_)) | None => None,
         };
         if let Some(event) = event {
             self.world.saw(&event);

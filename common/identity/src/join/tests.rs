@@ -8,8 +8,9 @@ use std::{
 };
 
 use sluice_proto::admin::{
-    CreateTokenReply, ListTokensReply, ListTokensRequest, RenewReply, RenewRequest, RevokeTokenReply,
-    RevokeTokenRequest, RotateKeyReply, RotateKeyRequest, StatusReply, StatusRequest,
+    CreateTokenReply, DemoteRequest, ListTokensReply, ListTokensRequest, MembersReply, PromoteRequest,
+    RemoveNodeRequest, RenewReply, RenewRequest, RevokeTokenReply, RevokeTokenRequest, RotateKeyReply,
+    RotateKeyRequest, StatusReply, StatusRequest, TransferLeaderReply, TransferLeaderRequest,
 };
 use sluice_rpc::admin::cluster_server::{Cluster, ClusterServer};
 use tonic::Response;
@@ -77,6 +78,25 @@ impl Cluster for Scripted {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         self.seen.lock().unwrap().push(request.into_inner());
         self.answers.lock().unwrap().pop_front().expect("an answer for each join").map(Response::new)
+    }
+
+    async fn promote(&self, _: Request<PromoteRequest>) -> Result<Response<MembersReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn demote(&self, _: Request<DemoteRequest>) -> Result<Response<MembersReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn remove_node(&self, _: Request<RemoveNodeRequest>) -> Result<Response<MembersReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
+
+    async fn transfer_leader(
+        &self,
+        _: Request<TransferLeaderRequest>,
+    ) -> Result<Response<TransferLeaderReply>, Status> {
+        Ok(Response::new(Default::default()))
     }
 }
 

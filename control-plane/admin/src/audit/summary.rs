@@ -43,6 +43,14 @@ fn touched(command: &Command) -> (Vec<String>, usize) {
         }
         Some(Kind::PutNode(put)) => put.node.as_ref().map(|node| format!("put node {}", node.id)),
         Some(Kind::DeleteNode(delete)) => Some(format!("delete node {}", delete.node_id)),
+        Some(Kind::RemoveNode(remove)) => {
+            remove.node.as_ref().map(|node| format!("remove {} node {}", node.role, node.id))
+        }
+        Some(Kind::HoldNode(hold)) => {
+            let what = if hold.held { "keep" } else { "no longer keep" };
+            Some(format!("{what} node {} from voting", hold.node_id))
+        }
+        Some(Kind::Probe(probe)) => Some(format!("probe {}", probe.text)),
         Some(Kind::RaiseLevel(raise)) => Some(format!("raise the feature level to {}", raise.level)),
         Some(Kind::CreateOperator(create)) => {
             let operator = create.operator.as_ref();

@@ -44,6 +44,13 @@ pub(super) async fn join<R: Replica>(
     })?;
     barrier(&admin.replica, call.deadline).await?;
     let cluster = admin.replica.view().cluster().unwrap_or_default();
+    if wanted.level < cluster.level {
+        let message = format!(
+            "expected a node that knows feature level {}, which the cluster has, found one that knows {}; install the release of the others",
+            cluster.level, wanted.level
+        );
+        return Err(Refused::new(Reason::Level, message));
+    }
     for _ in 0..RAFT_ID_TRIES {
         let mut node = new_node(admin, &wanted, role, &request.id);
         let certificate = certificate(admin, &cluster, &message, &mut node)?;
@@ -112,7 +119,9 @@ fn new_node<R: Replica>(admin: &Admin<R>, wanted: &Node, role: NodeRole, request
         return Node { joined_ms: known.joined_ms, raft_id: known.raft_id, id, ..wanted.clone() };
     }
     let members = admin.replica.standing().members;
+    let removed = view.removed_nodes();
     let used = nodes.iter().map(|node| node.raft_id).chain(members.iter().map(|member| member.raft_id));
+    let used = used.chain(removed.iter().map(|node| node.raft_id));
     let raft_id = match role {
         NodeRole::Control => used.max().unwrap_or(0) + 1,
         NodeRole::Data => 0,
@@ -199,7 +208,7 @@ mod tests {
             token_id: token.id.clone(),
             token_secret: token.secret.expose().clone(),
             csr_pem: String::new(),
-            node: Some(Node { role: role.into(), peer_address: "h:7101".into(), ..Node::default() }),
+            node: Some(Node { role: role.into(), peer_address: "h:7101".into(), level: 1, ..Node::default() }),
         }
     }
 

@@ -1,17 +1,21 @@
-//! The service `Cluster`: its members, join tokens, nodes that join, their certificates, and the cluster key.
+//! The service `Cluster`: its members, join tokens, nodes that join and go, their certificates, and the cluster key.
 
 mod join;
+mod members;
+mod named;
 mod renew;
 mod status;
 mod token;
 
 use sluice_proto::admin::{
-    CreateTokenReply, CreateTokenRequest, JoinReply, JoinRequest, ListTokensReply, ListTokensRequest, RenewReply,
-    RenewRequest, RevokeTokenReply, RevokeTokenRequest, RotateKeyReply, RotateKeyRequest, StatusReply, StatusRequest,
+    CreateTokenReply, CreateTokenRequest, DemoteRequest, JoinReply, JoinRequest, ListTokensReply, ListTokensRequest,
+    MembersReply, PromoteRequest, RemoveNodeRequest, RenewReply, RenewRequest, RevokeTokenReply, RevokeTokenRequest,
+    RotateKeyReply, RotateKeyRequest, StatusReply, StatusRequest, TransferLeaderReply, TransferLeaderRequest,
 };
 use sluice_rpc::admin::cluster_server;
 use tonic::{Request, Response, Status};
 
+pub(crate) use self::named::{Named, named};
 #[cfg(test)]
 pub(crate) use self::token::create as create_token;
 use crate::{admin::Admin, call::Call, replica::Replica, rotation};
@@ -51,5 +55,28 @@ impl<R: Replica> cluster_server::Cluster for Admin<R> {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let call = Call::of(&request);
         Ok(Response::new(join::join(self, &call, request.into_inner()).await?))
+    }
+
+    async fn promote(&self, request: Request<PromoteRequest>) -> Result<Response<MembersReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(members::promote(self, &call, request.into_inner()).await?))
+    }
+
+    async fn demote(&self, request: Request<DemoteRequest>) -> Result<Response<MembersReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(members::demote(self, &call, request.into_inner()).await?))
+    }
+
+    async fn remove_node(&self, request: Request<RemoveNodeRequest>) -> Result<Response<MembersReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(members::remove(self, &call, request.into_inner()).await?))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<TransferLeaderRequest>,
+    ) -> Result<Response<TransferLeaderReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(members::transfer(self, &call, request.into_inner()).await?))
     }
 }

@@ -1,6 +1,10 @@
 //! `Cluster.Status`: who is there and how far they are.
 
-use sluice_proto::admin::{StateDigest, StatusReply, StatusRequest};
+use sluice_proto::{
+    admin::{StateDigest, StatusReply, StatusRequest},
+    model::Diagnostic,
+};
+use sluice_raft::ProposeFailure;
 use sluice_state::View;
 use tonic::Response;
 
@@ -44,6 +48,7 @@ pub(super) async fn status<R: Replica>(
         sealing_key_id: sealing_key,
         sealed_with_old_key: admin.rotation.left(),
         old_key_id: cluster.old_key_id,
+        warnings: warnings(admin),
     };
     Ok(admin.answer(asked.stale, number, reply))
 }
@@ -64,4 +69,28 @@ async fn digest<R: Replica>(view: View<R::Tables>) -> Result<StateDigest, Refuse
     };
     let unread = |error: tokio::task::JoinError| Refused::new(Reason::Unavailable, error.to_string());
     tokio::task::spawn_blocking(read).await.map_err(unread)
+}
+
+/// What is wrong with the cluster as the leader sees it.
+fn warnings<R: Replica>(admin: &Admin<R>) -> Vec<Diagnostic> {
+    let shortage = admin.replica.disk_shortage().map(|short| Diagnostic {
+        code: Reason::DiskFull.code().to_owned(),
+        at: "cluster".to_owned(),
+        message: ProposeFailure::from(short).to_string(),
+        hint: String::new(),
+        severity: "warning".to_owned(),
+    });
+    let clocks = admin.replica.clocks_astray().into_iter().map(|clock| {
+        let seconds = clock.offset_ms as f64 / 1_000.0;
+        Diagnostic {
+            code: "clock".to_owned(),
+            at: format!("control node {}", clock.raft_id),
+            message: format!(
+                "its clock is {seconds:+.1} s from the median of the voters': a leader hands over for that"
+            ),
+            hint: "set it right, and keep it so (chrony, systemd-timesyncd)".to_owned(),
+            severity: "warning".to_owned(),
+        }
+    });
+    shortage.into_iter().chain(clocks).collect()
 }

@@ -12,8 +12,8 @@ use sluice_identity::{
     roles::{self, Runs},
 };
 use sluice_proto::raft::{
-    ForwardReply, ForwardRequest, GetKeysReply, GetKeysRequest, KeepKeyReply, KeepKeyRequest, ProposeReply,
-    ProposeRequest, SessionReport, SessionReportReply,
+    DrainReply, DrainRequest, ForwardReply, ForwardRequest, GetKeysReply, GetKeysRequest, KeepKeyReply, KeepKeyRequest,
+    ProposeReply, ProposeRequest, SessionReport, SessionReportReply,
 };
 use sluice_raft::ProposeFailure;
 use sluice_rpc::raft::peer_server::{self, PeerServer};
@@ -26,10 +26,10 @@ use crate::{
     admin::Admin,
     audit::Origin,
     call::{CarriedRequestId, leave_by},
-    fleet::Sessions,
+    fleet::{Sessions, Wanted},
     forward::frame,
     operators,
-    propose::stamped,
+    propose::{refusal, stamped},
     refused::NOT_LEADER,
     replica::{Leader, PEER_MESSAGE_BYTES_MAX, Replica},
     rotation,
@@ -111,6 +111,9 @@ impl<R: Replica> peer_server::Peer for PeerCalls<R> {
             })),
             Err(ProposeFailure::NotLeader { leader }) => Ok(Response::new(elsewhere(leader.unwrap_or(0)))),
             Err(ProposeFailure::Timeout) => Err(Status::deadline_exceeded(ProposeFailure::Timeout.to_string())),
+            Err(failure @ (ProposeFailure::DiskFull { .. } | ProposeFailure::Level { .. })) => {
+                Err(refusal(&self.replica, &failure).into())
+            }
             Err(failure @ ProposeFailure::TooLarge { .. }) => Err(Status::resource_exhausted(failure.to_string())),
             Err(ProposeFailure::Stopped) => Err(Status::unavailable(ProposeFailure::Stopped.to_string())),
         }
@@ -136,6 +139,20 @@ impl<R: Replica> peer_server::Peer for PeerCalls<R> {
         self.of_this_cluster(&cluster_id)?;
         let keys = ids.iter().filter_map(|id| self.keys.get(id)).map(|key| key.to_text().expose().clone());
         Ok(Response::new(GetKeysReply { keys: keys.collect() }))
+    }
+
+    async fn drain(&self, request: tonic::Request<DrainRequest>) -> Result<Response<DrainReply>, Status> {
+        let DrainRequest { cluster_id, node_id, undo } = request.into_inner();
+        self.of_this_cluster(&cluster_id)?;
+        let wanted = if undo { Wanted::Serving } else { Wanted::Draining };
+        let told = match node_id {
+            Some(node_id) => self.sessions.order(&node_id, wanted),
+            None => {
+                self.sessions.order_this(wanted);
+                true
+            }
+        };
+        Ok(Response::new(DrainReply { told }))
     }
 }
 

@@ -15,9 +15,9 @@ use sluice_identity::{LOCAL, Operator, OperatorRole, Peer, Shown, token_hash};
 use sluice_proto::{
     admin::{ChangeReply, ChangeRequest, ErrorDetails},
     model::{ApiKey, RestApi},
-    raft::{Command, ForwardReply, ForwardRequest, ProposeReply, ProposeRequest},
+    raft::{Command, DrainReply, DrainRequest, ForwardReply, ForwardRequest, ProposeReply, ProposeRequest},
 };
-use sluice_raft::{HistoryWindow, ProposeFailure, ReadFailure, RewindFailure, RewindTo};
+use sluice_raft::{Astray, HistoryWindow, Leadership, ProposeFailure, ReadFailure, RewindFailure, RewindTo, Shortage};
 use sluice_rpc::raft::peer_server::{Peer as _, PeerServer};
 use sluice_state::View;
 use tonic::{Code, Status, body::Body};
@@ -27,7 +27,7 @@ use super::{Forward, PeerCalls, frame};
 use crate::{
     propose,
     refused::Refused,
-    replica::{Applied, Leader, Replica, Standing},
+    replica::{Applied, Leader, Replica, Standing, Vote},
     services::routes,
     testing::{MemoryReplica, NoSessions, founded, put},
 };
@@ -114,6 +114,34 @@ impl Replica for Follower {
             return Err(Status::unavailable("connection refused"));
         }
         Ok(self.leader.propose(tonic::Request::new(request)).await?.into_inner())
+    }
+
+    fn may_change(&self, vote: Vote) -> Result<(), Refused> {
+        self.state.may_change(vote)
+    }
+
+    async fn change_vote(&self, vote: Vote, deadline: Instant) -> Result<(), Refused> {
+        self.state.change_vote(vote, deadline).await
+    }
+
+    fn disk_shortage(&self) -> Option<Shortage> {
+        None
+    }
+
+    fn clocks_astray(&self) -> Vec<Astray> {
+        Vec::new()
+    }
+
+    fn heir(&self) -> Option<u64> {
+        None
+    }
+
+    async fn hand_over(&self, to: u64, deadline: Instant) -> Result<Leadership, Refused> {
+        self.state.hand_over(to, deadline).await
+    }
+
+    async fn drain_at(&self, place: u64, request: DrainRequest, deadline: Instant) -> Result<DrainReply, Status> {
+        self.state.drain_at(place, request, deadline).await
     }
 }
 

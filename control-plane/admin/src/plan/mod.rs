@@ -44,7 +44,7 @@ pub(crate) use api_key::{hex, key_row, without_secrets};
 pub(crate) use deploy::deploy_planned;
 pub(crate) use models_needed::models_needed;
 pub(crate) use rehearsal::Rehearsal;
-pub(crate) use row::{level_fits, put_row, removal};
+pub(crate) use row::{above, level_fits, put_row, removal};
 pub(crate) use stage::{stage_row, stage_stamped};
 pub(crate) use usage_plan_key::{joined, shared_stage};
 

@@ -14,6 +14,9 @@ use crate::{
     refused::{Reason, Refused},
 };
 
+/// Nodes that a refusal names.
+const NODES_NAMED_MAX: usize = 10;
+
 /// The row that puts `document`, without what only some nouns have.
 ///
 /// # Errors
@@ -40,8 +43,24 @@ pub(crate) fn level_fits<T: Tables>(level: u32, view: &View<T>) -> Result<(), Re
     if level <= supported {
         return Ok(());
     }
-    let message = format!("the document is of feature level {level}, the cluster has level {supported}");
-    Err(Refused::new(Reason::Level, format!("{message}; upgrade all nodes and raise the level first")))
+    Err(above("document", level, supported, view))
+}
+
+/// A refusal of what needs a level that the cluster does not have, which names the nodes that do not know it.
+pub(crate) fn above<T: Tables>(what: &str, needed: u32, supported: u32, view: &View<T>) -> Refused {
+    let behind = view.nodes().into_iter().filter(|node| node.level < needed);
+    let mut names: Vec<String> = behind.map(|node| format!("{} node {}", node.role, node.id)).collect();
+    let more = names.len().saturating_sub(NODES_NAMED_MAX);
+    names.truncate(NODES_NAMED_MAX);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    let message = format!("the {what} is of feature level {needed}, the cluster has level {supported}");
+    let advice = match names.as_slice() {
+        [] => "its leader raises it when all its nodes are known to support it: try again in a moment".to_owned(),
+        names => format!("not supported yet by {}: upgrade them, and the leader raises it", names.join(", ")),
+    };
+    Refused::new(Reason::Level, format!("{message}; {advice}"))
 }
 
 /// Wraps a row to put.

@@ -23,7 +23,7 @@ use sluice_proto::raft as message;
 use sluice_rpc::raft::raft_client::RaftClient;
 use tonic::{Code, Request, Response, Status};
 
-use super::{Lane, Network, acknowledged::Forgot, image, wall_ms};
+use super::{Lane, Network, acknowledged::Forgot, image};
 use crate::{
     durable::{Durable, Malformed},
     machine::StateImage,
@@ -174,7 +174,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
                 prev_log_id: rpc.prev_log_id.as_ref().map(Durable::to_message),
                 entries: rpc.entries.iter().map(Durable::to_message).collect(),
                 leader_commit: rpc.leader_commit.as_ref().map(Durable::to_message),
-                wall_ms: wall_ms(),
+                wall_ms: self.network.records.wall_ms(),
             },
         );
         let sent = Instant::now();

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use self::acknowledged::Acknowledged;
 pub(crate) use self::{
     client::PeerClient,
-    records::{PeerRecord, Records, wall_ms},
+    records::{PeerRecord, Records, free_bytes},
 };
 use crate::types::TypeConfig;
 

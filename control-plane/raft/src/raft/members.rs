@@ -1,7 +1,8 @@
 //! Members: who they are, how far they have come, and how they become voters.
 //!
-//! Promise: one change at a time; a learner is made a voter by the leader once it has caught up, without being asked.
-//! Absent: removal, and other addresses (`addresses`).
+//! Promise: one change at a time; a learner is made a voter by the leader once it has caught up, without being asked, unless
+//! its row says that it is held or was removed, or the majority that is needed then would not answer.
+//! Absent: the way out (`removal`), and other addresses (`addresses`).
 
 use std::{
     collections::BTreeSet,
@@ -12,21 +13,23 @@ use std::{
 use openraft::{
     BasicNode, ChangeMembers, RaftMetrics,
     async_runtime::{Instant as _, WatchReceiver},
-    errors::{ClientWriteError, ForwardToLeader, RaftError},
+    errors::{ChangeMembershipError, ClientWriteError, ForwardToLeader, RaftError},
 };
 use tracing::{info, warn};
 
-use super::{Core, Inner, Raft};
+use super::{Core, Inner, Raft, quorum::Voters, removal::Leaving};
 use crate::{RaftFailure, network::PeerRecord, types::TypeConfig};
 
-/// A learner this many entries behind has caught up: fewer than a busy second has.
-const CAUGHT_UP_ENTRIES: u64 = 512;
+/// A member this many entries behind has caught up: fewer than a busy second has.
+pub(super) const CAUGHT_UP_ENTRIES: u64 = 512;
 /// A change that takes longer is given up waiting for.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A member without an answer for this long is down: thirty heartbeats, more than twice the longest wait for an election.
 const DOWN_AFTER: Duration = Duration::from_secs(3);
-/// How often the leader looks at a learner that is catching up.
+/// How often the leader looks at a learner that is catching up, or going.
 const LEARNER_EVERY: Duration = Duration::from_millis(100);
+/// How often at those that are to stay what they are.
+const HELD_EVERY: Duration = Duration::from_secs(1);
 
 /// One member, as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +106,15 @@ impl Raft {
 }
 
 impl Inner {
+    /// The voters, and the members that answer this node, which leads.
+    pub(super) fn voters(&self) -> Voters {
+        let metrics = metrics_of(&self.core);
+        let answers =
+            |id: &u64| *id == self.settings.raft_id || !is_silent(&metrics, *id, self.network.records.of(*id));
+        let all = metrics.membership_config.voter_ids().collect();
+        Voters { all, up: metrics.membership_config.nodes().map(|(id, _)| *id).filter(answers).collect() }
+    }
+
     async fn promote(&self, raft_id: u64) -> Result<(), RaftFailure> {
         let _one_at_a_time = self.changing.lock().await;
         let change = ChangeMembers::AddVoterIds(BTreeSet::from([raft_id]));
@@ -125,12 +137,14 @@ impl Inner {
     }
 }
 
-/// Makes learners that have caught up voters, while this node leads.
-pub(super) async fn promote_learners(raft: Weak<Inner>) {
+/// Makes learners that have caught up voters, and lets those go that were removed, while this node leads.
+pub(super) async fn tend_learners(raft: Weak<Inner>) {
     let Some(mut changes) = raft.upgrade().map(|inner| inner.core.server_metrics()) else { return };
+    let mut leaving = Leaving::default();
     loop {
         let Some(inner) = raft.upgrade() else { return };
-        let learners = learners(&inner.core);
+        let learners = learners(&inner);
+        leaving.advance(&inner, &learners.removed).await;
         if learners.unsettled
             && let Err(failure) = inner.settle().await
         {
@@ -144,29 +158,49 @@ pub(super) async fn promote_learners(raft: Weak<Inner>) {
         // Cancel-safe: the value is read again after either.
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(LEARNER_EVERY), if learners.waiting => {}
+            () = tokio::time::sleep(learners.again.unwrap_or_default()), if learners.again.is_some() => {}
         }
     }
 }
 
+#[derive(Default)]
 struct Learners {
-    /// There is something to do, and this node leads.
-    waiting: bool,
+    /// When to look again, if not only at the next change.
+    again: Option<Duration>,
     /// A change of members is half done.
     unsettled: bool,
     caught_up: Option<u64>,
+    /// Those that were taken out of the cluster.
+    removed: BTreeSet<u64>,
 }
 
-fn learners(core: &Core) -> Learners {
-    let metrics = metrics_of(core);
+fn learners(inner: &Inner) -> Learners {
+    let metrics = metrics_of(&inner.core);
+    if !metrics.state.is_leader() {
+        return Learners::default();
+    }
     let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
-    let mut learners =
-        metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| !voters.contains(id)).peekable();
-    let unsettled = metrics.state.is_leader() && is_joint(&metrics);
-    let waiting = unsettled || (metrics.state.is_leader() && learners.peek().is_some());
+    let mut learners: BTreeSet<u64> = metrics.membership_config.nodes().map(|(id, _)| *id).collect();
+    learners.retain(|id| !voters.contains(id));
+    let unsettled = is_joint(&metrics);
+    if learners.is_empty() {
+        return Learners { again: unsettled.then_some(LEARNER_EVERY), unsettled, ..Learners::default() };
+    }
+    let view = inner.states.view();
+    let removed: BTreeSet<u64> =
+        view.removed_nodes().into_iter().map(|node| node.raft_id).filter(|id| learners.contains(id)).collect();
+    let held: BTreeSet<u64> = view.nodes().into_iter().filter(|node| node.held).map(|node| node.raft_id).collect();
+    drop(view);
+    let busy = unsettled || learners.iter().any(|id| !held.contains(id));
     let last = metrics.last_log_index.unwrap_or_default();
-    let near = |id: &u64| matched(&metrics, *id).is_some_and(|matched| matched + CAUGHT_UP_ENTRIES >= last);
-    Learners { waiting, unsettled, caught_up: if waiting { learners.find(near) } else { None } }
+    let near = |id: u64| matched(&metrics, id).is_some_and(|matched| matched + CAUGHT_UP_ENTRIES >= last);
+    let able = inner.voters();
+    let may_vote = |id: &u64| {
+        let free = !held.contains(id) && !removed.contains(id);
+        free && near(*id) && able.up.contains(id) && able.check_with(*id).is_ok()
+    };
+    let caught_up = learners.iter().copied().find(may_vote);
+    Learners { again: Some(if busy { LEARNER_EVERY } else { HELD_EVERY }), unsettled, caught_up, removed }
 }
 
 /// Whether two sets of voters decide together: a change from the one to the other is half done.
@@ -174,7 +208,7 @@ fn is_joint(metrics: &RaftMetrics<TypeConfig>) -> bool {
     metrics.membership_config.get_joint_config().len() > 1
 }
 
-fn matched(metrics: &RaftMetrics<TypeConfig>, raft_id: u64) -> Option<u64> {
+pub(super) fn matched(metrics: &RaftMetrics<TypeConfig>, raft_id: u64) -> Option<u64> {
     metrics.replication.as_ref()?.get(&raft_id)?.map(|id| id.index)
 }
 
@@ -204,6 +238,9 @@ pub(super) fn refused(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>
         RaftError::Fatal(error) => RaftFailure::Stopped { problem: error.to_string() },
         RaftError::APIError(ClientWriteError::ForwardToLeader(ForwardToLeader { leader_id, .. })) => {
             RaftFailure::NotLeader { leader: leader_id }
+        }
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_))) => {
+            RaftFailure::Changing
         }
         RaftError::APIError(error) => RaftFailure::Members { problem: error.to_string() },
     }

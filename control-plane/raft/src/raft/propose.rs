@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use openraft::errors::{ClientWriteError, ForwardToLeader, RaftError};
 use prost::Message;
-use sluice_model::Revision;
+use sluice_model::{LEVEL, Revision, level};
 use sluice_proto::raft::{Command, Outcome};
 use tokio::time::timeout_at;
 
@@ -35,7 +35,7 @@ impl Raft {
     /// Dropping the future gives up waiting; the command may be applied all the same.
     ///
     /// # Errors
-    /// `NotLeader` and `TooLarge` when nothing was proposed, `Timeout` when the outcome is not known, `Stopped`.
+    /// `NotLeader`, `TooLarge`, `Level` and `DiskFull` when nothing was proposed, `Timeout` when the outcome is not known, `Stopped`.
     pub async fn propose(&self, command: Command, deadline: Instant) -> Result<Proposed, ProposeFailure> {
         let _in_flight = self.inner.meters.begin();
         let outcome = self.decide(command, deadline).await;
@@ -44,6 +44,19 @@ impl Raft {
     }
 
     async fn decide(&self, command: Command, deadline: Instant) -> Result<Proposed, ProposeFailure> {
+        let needed = sluice_state::level_of(&command);
+        if needed > level::FIRST {
+            let level = self.view().cluster().map_or(0, |cluster| cluster.level).min(LEVEL);
+            if needed > level {
+                return Err(ProposeFailure::Level { needed, level });
+            }
+        }
+        if let Some(shortage) = self.disk_shortage()
+            && self.inner.leadership.borrow().this
+            && !sluice_state::passes_full_disk(&command)
+        {
+            return Err(shortage.into());
+        }
         let command = EncodedCommand(command.encode_to_vec().into());
         // In the log it could never be taken out again, nor be sent: nothing after it would be committed.
         let bytes = command.0.len();

@@ -94,6 +94,11 @@ impl Folders {
         RaftFailure::Storage { path: self.root.clone(), problem: problem.to_string() }
     }
 
+    /// The folder of all of them.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.root.join("log")
     }

@@ -62,9 +62,9 @@ impl<T: Tables> Run<'_, '_, T> {
             | Table::RevokedNode
             | Table::Operator
             | Table::Audit
-            | Table::RefusedCall => {
-                invalid(format!("expected a table that changes write, found {}", id.table.as_str_name()))
-            }
+            | Table::RefusedCall
+            | Table::RemovedNode
+            | Table::Probe => invalid(format!("expected a table that changes write, found {}", id.table.as_str_name())),
         }
     }
 
@@ -149,7 +149,9 @@ impl<T: Tables> Run<'_, '_, T> {
             | Table::RevokedNode
             | Table::Operator
             | Table::Audit
-            | Table::RefusedCall => {
+            | Table::RefusedCall
+            | Table::RemovedNode
+            | Table::Probe => {
                 invalid(format!("expected a table that changes delete from, found {}", id.table.as_str_name()))
             }
         }

@@ -1,11 +1,12 @@
 //! The cluster itself: its founding and its feature level.
 
 use prost::Message;
-use sluice_proto::raft::{ClusterRow, FoundCluster, RaiseLevel, rejected::Code};
+use sluice_model::level;
+use sluice_proto::raft::{ClusterRow, FoundCluster, RaiseLevel, RowRef, StoredRow, Table, rejected::Code};
 
 use super::{
     refusal::{Flow, invalid, refuse},
-    run::Run,
+    run::{Run, row_id},
 };
 use crate::{keys, rows, tables::Tables};
 
@@ -32,6 +33,24 @@ impl<T: Tables> Run<'_, '_, T> {
         };
         self.draft.put(keys::CLUSTER.to_vec(), row.encode_to_vec());
         Ok(())
+    }
+
+    /// Refuses what needs a level that the cluster does not have yet: some of its nodes may not know it.
+    pub(super) fn expect_level(&self, needed: u32) -> Flow {
+        if needed <= level::FIRST {
+            return Ok(());
+        }
+        let has = rows::cluster(self.draft).unwrap_or_default().level;
+        if needed <= has {
+            return Ok(());
+        }
+        refuse(Code::Level, format!("expected a command of at most level {has}, found one of level {needed}"))
+    }
+
+    /// Keeps a text: what a command of a level after this release's would do.
+    pub(super) fn probe(&mut self, text: &str) -> Flow {
+        let id = row_id(&RowRef { table: Table::Probe as i32, key: vec![text.to_owned()] })?;
+        self.write_row(&id, StoredRow::default())
     }
 
     /// Raises the feature level; it never falls.

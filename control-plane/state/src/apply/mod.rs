@@ -16,6 +16,7 @@ mod node;
 mod operator;
 mod refcount;
 mod refusal;
+mod removal;
 mod request;
 mod restore;
 mod rotation;
@@ -24,10 +25,10 @@ mod settle;
 mod staged;
 
 use prost::Message;
-use sluice_model::limits;
+use sluice_model::{LEVEL, limits};
 use sluice_proto::raft::{Command, Done, Outcome, Rejected, Stamp, command::Kind, outcome, rejected::Code};
 
-use crate::{draft::Draft, keys, rows, tables::Tables};
+use crate::{draft::Draft, keys, level::level_of, rows, tables::Tables};
 
 pub(crate) use self::{
     audit::{entry_of, has_aged, span},
@@ -63,6 +64,7 @@ pub(crate) struct Bounds {
     pub(crate) part_bytes_max: usize,
     pub(crate) audit_rows_max: u64,
     pub(crate) refused_rows_max: u64,
+    pub(crate) removed_nodes_max: usize,
 }
 
 impl Bounds {
@@ -73,6 +75,7 @@ impl Bounds {
         part_bytes_max: limits::PART_BYTES_MAX,
         audit_rows_max: limits::AUDIT_ROWS_MAX,
         refused_rows_max: limits::REFUSED_CALLS_MAX,
+        removed_nodes_max: limits::REMOVED_NODES_MAX,
     };
 }
 
@@ -145,6 +148,10 @@ fn refused(rejected: Rejected) -> Outcome {
 
 /// The stamp that every command carries.
 fn stamp_of(command: &Command) -> Flow<&Stamp> {
+    // As one that does not decode: a release of this level knows nothing of it.
+    if level_of(command) > LEVEL {
+        return refusal::invalid("expected a command that this release knows, found another");
+    }
     let stamp = match &command.kind {
         Some(Kind::Change(command)) => &command.stamp,
         Some(Kind::UploadContent(command)) => &command.stamp,
@@ -166,6 +173,9 @@ fn stamp_of(command: &Command) -> Flow<&Stamp> {
         Some(Kind::StageRestore(command)) => &command.stamp,
         Some(Kind::Restore(command)) => &command.stamp,
         Some(Kind::DropRestore(command)) => &command.stamp,
+        Some(Kind::RemoveNode(command)) => &command.stamp,
+        Some(Kind::HoldNode(command)) => &command.stamp,
+        Some(Kind::Probe(command)) => &command.stamp,
         None => return refusal::invalid("expected a command that this release knows, found another"),
     };
     let Some(stamp) = stamp else { return refusal::invalid("expected a stamp on the command, found none") };
@@ -185,6 +195,7 @@ fn execute<T: Tables>(run: &mut Run<'_, '_, T>, command: &Command) -> Flow {
     if run.draft.get(keys::CLUSTER).is_none() {
         return refusal::invalid("expected a founded cluster, found none");
     }
+    run.expect_level(level_of(command))?;
     match &command.kind {
         Some(Kind::Change(command)) => run.change(command),
         Some(Kind::UploadContent(command)) => run.upload(command),
@@ -208,6 +219,9 @@ fn execute<T: Tables>(run: &mut Run<'_, '_, T>, command: &Command) -> Flow {
         Some(Kind::StageRestore(command)) => run.stage_restore(command),
         Some(Kind::Restore(command)) => run.restore(command),
         Some(Kind::DropRestore(command)) => run.drop_restore(command),
+        Some(Kind::RemoveNode(command)) => run.remove_node(command.node.as_ref()),
+        Some(Kind::HoldNode(command)) => run.hold_node(&command.node_id, command.held),
+        Some(Kind::Probe(command)) => run.probe(&command.text),
         Some(Kind::FoundCluster(_)) | None => refusal::refuse(Code::Invalid, "expected a known command"),
     }
 }

@@ -31,6 +31,8 @@ impl<T: Tables> Run<'_, '_, T> {
         if node.encoded_len() > NODE_BYTES_MAX {
             return invalid(format!("expected a node of at most {NODE_BYTES_MAX} bytes"));
         }
+        self.expect_not_removed(node)?;
+        let node = &Node { held: self.node(&id).is_some_and(|kept| kept.held), ..node.clone() };
         // What is known of its certificates must cover each of them: a node may say again what it has read before.
         match self.stored(&id).map(|current| rows::decode::<Node>(current.document)) {
             Some(current) if current.certificate_expires_ms > node.certificate_expires_ms => {
@@ -137,6 +139,7 @@ impl<T: Tables> Run<'_, '_, T> {
     }
 }
 
+/// The id of a row of `table`.
 pub(super) fn named(table: Table, id: &str) -> Flow<RowId> {
     row_id(&RowRef { table: table as i32, key: vec![id.to_owned()] })
 }

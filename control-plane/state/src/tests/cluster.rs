@@ -164,6 +164,9 @@ pub(super) fn stamped(mut kind: command::Kind, time_ms: u64, request: Option<Req
         command::Kind::StageRestore(command) => command.stamp = stamp,
         command::Kind::Restore(command) => command.stamp = stamp,
         command::Kind::DropRestore(command) => command.stamp = stamp,
+        command::Kind::RemoveNode(command) => command.stamp = stamp,
+        command::Kind::HoldNode(command) => command.stamp = stamp,
+        command::Kind::Probe(command) => command.stamp = stamp,
     }
     Command { kind: Some(kind) }
 }

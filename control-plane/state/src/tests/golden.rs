@@ -29,6 +29,7 @@ const SMALL: Bounds = Bounds {
     part_bytes_max: 500,
     audit_rows_max: 3,
     refused_rows_max: 2,
+    removed_nodes_max: 10_000,
 };
 
 /// What one command came to.
@@ -50,11 +51,18 @@ fn the_commands_of_level_1_do_what_they_have_always_done() {
 
 #[test]
 fn the_bounds_that_decide_what_commands_do_are_those_of_level_1() {
-    let Bounds { changes_max, change_key_bytes_max, requests_max, part_bytes_max, audit_rows_max, refused_rows_max } =
-        Bounds::PRODUCT;
+    let Bounds {
+        changes_max,
+        change_key_bytes_max,
+        requests_max,
+        part_bytes_max,
+        audit_rows_max,
+        refused_rows_max,
+        removed_nodes_max,
+    } = Bounds::PRODUCT;
     assert_eq!(
-        (changes_max, change_key_bytes_max, requests_max, part_bytes_max),
-        (1_000_000, 64 << 20, 2_000_000, (1 << 20) - (16 << 10))
+        (changes_max, change_key_bytes_max, requests_max, part_bytes_max, removed_nodes_max),
+        (1_000_000, 64 << 20, 2_000_000, (1 << 20) - (16 << 10), 10_000)
     );
     assert_eq!((audit_rows_max, refused_rows_max), (100_000, 10_000));
     let of_rows = (limits::CHANGE_ROWS_MAX, limits::DOCUMENT_BYTES_MAX, limits::ROW_REFS_MAX, limits::UNIQUE_BYTES_MAX);

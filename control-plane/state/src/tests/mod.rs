@@ -7,6 +7,7 @@ mod golden_log;
 mod golden_log_of_access;
 mod invariants;
 mod properties;
+mod removal;
 mod restore;
 mod rules;
 mod rules_of_apis;

@@ -18,6 +18,7 @@ const BOUNDS: Bounds = Bounds {
     part_bytes_max: 4_000,
     audit_rows_max: 5,
     refused_rows_max: 3,
+    removed_nodes_max: 4,
 };
 
 fn api() -> impl Strategy<Value = &'static str> {

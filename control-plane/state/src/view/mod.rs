@@ -13,8 +13,8 @@ use sluice_model::{
     part::{self, is_entry_table},
 };
 use sluice_proto::raft::{
-    ApiRow, BackupRow, ClusterRow, DeploymentRow, JoinToken, Node, Operator, Part, RequestRow, RevokedNode,
-    StagedRestore, StoredRow, Table,
+    ApiRow, BackupRow, ClusterRow, DeploymentRow, JoinToken, Node, Operator, Part, RemovedNode, RequestRow,
+    RevokedNode, StagedRestore, StoredRow, Table,
 };
 
 pub use audit::AuditKey;
@@ -166,6 +166,17 @@ impl<T: Tables> View<T> {
     /// The nodes of the cluster, by id.
     pub fn nodes(&self) -> Vec<Node> {
         self.documents(Table::Node)
+    }
+
+    /// The nodes that were taken out of the cluster, by id.
+    pub fn removed_nodes(&self) -> Vec<RemovedNode> {
+        self.documents(Table::RemovedNode)
+    }
+
+    /// What is kept of a node that was taken out of the cluster.
+    pub fn removed_node(&self, id: &str) -> Option<RemovedNode> {
+        let row = rows::stored(&self.0, &RowId::of_parts(Table::RemovedNode, &[id]))?;
+        Some(rows::decode(row.document))
     }
 
     /// The join tokens that are not used up, by id.

@@ -32,6 +32,7 @@ pub(crate) struct Merged {
 struct Reporter {
     process: u64,
     sequence: u64,
+    is_draining: bool,
     sessions: BTreeMap<String, Arrived>,
 }
 
@@ -76,7 +77,7 @@ impl Merged {
 
     /// Takes a report.
     pub(crate) fn take(&mut self, report: SessionReport, now: Instant) -> Taken {
-        let SessionReport { from, sequence, full, sessions, gone, process, .. } = report;
+        let SessionReport { from, sequence, full, sessions, gone, process, draining, .. } = report;
         let known = self.reporters.get_mut(&from).filter(|reporter| reporter.process == process);
         let mut left: Vec<Arrived> = Vec::new();
         match known {
@@ -85,7 +86,7 @@ impl Merged {
             Some(reporter) => reporter.sequence = sequence,
             None if !full => return Taken::WantFull,
             None => {
-                let reporter = Reporter { process, sequence, sessions: BTreeMap::new() };
+                let reporter = Reporter { process, sequence, is_draining: draining, sessions: BTreeMap::new() };
                 if let Some(before) = self.reporters.insert(from, reporter) {
                     left.extend(before.sessions.into_values());
                 }
@@ -93,6 +94,7 @@ impl Merged {
         }
         let Some(reporter) = self.reporters.get_mut(&from) else { return Taken::WantFull };
         self.heard.insert(from, now);
+        reporter.is_draining = draining;
         if full {
             let listed: BTreeSet<&str> = sessions.iter().map(|session| session.session_id.as_str()).collect();
             let held = std::mem::take(&mut reporter.sessions);
@@ -144,6 +146,12 @@ impl Merged {
         newest.into_values().map(|arrived| arrived.session.clone()).collect()
     }
 
+    /// Control nodes that send their data nodes elsewhere, and how many they still have.
+    pub(crate) fn draining(&self) -> Vec<(u64, usize)> {
+        let draining = self.reporters.iter().filter(|(_, reporter)| reporter.is_draining);
+        draining.map(|(raft_id, reporter)| (*raft_id, reporter.sessions.len())).collect()
+    }
+
     /// The last sessions of data nodes that have left.
     pub(crate) fn gone(&self) -> Vec<Session> {
         self.gone.values().map(|gone| gone.session.clone()).collect()
@@ -178,7 +186,7 @@ mod tests {
 
     fn report(from: u64, sequence: u64, full: bool, sessions: Vec<Session>, gone: &[&str]) -> SessionReport {
         let gone = gone.iter().map(|&id| id.to_owned()).collect();
-        SessionReport { from, sequence, full, sessions, gone, process: 1, term: 1 }
+        SessionReport { from, sequence, full, sessions, gone, process: 1, term: 1, draining: false }
     }
 
     fn live(merged: &Merged) -> Vec<(String, u64)> {

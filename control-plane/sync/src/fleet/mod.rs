@@ -4,6 +4,7 @@
 //! says which control nodes it has not heard rather than guess. The view is soft state: it is rebuilt in a new term from
 //! what every control node sends. Absent: anything a data node could be told; that is the stream's.
 
+mod drain;
 mod merged;
 mod own;
 mod report;
@@ -19,6 +20,7 @@ use sluice_proto::{
     admin::{BrokenOnNode, NodeLine, WaitReply},
     model::Revision,
     raft::{BrokenApi, Node, Session, SessionReport, SessionReportReply},
+    sync,
 };
 use sluice_raft::Raft;
 use tokio::{sync::watch, time::Instant};
@@ -27,10 +29,14 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+pub use own::Order;
 pub(crate) use own::{Own, Registered};
 
 use self::merged::Merged;
 use crate::{source::Source, stream::Gate, timing::Timing};
+
+const DRAINING: u32 = sync::Standing::Draining as u32;
+const DRAINED: u32 = sync::Standing::Drained as u32;
 
 /// The fleet as one control node knows it. Clones share it; when the last is dropped, its tasks and all streams end.
 #[derive(Clone)]
@@ -47,6 +53,8 @@ pub(crate) struct Inner<S> {
     pub(crate) gate: Gate,
     merged: Mutex<Merged>,
     heard: report::Heard,
+    /// What an operator wants of this node.
+    order: watch::Sender<Order>,
     /// Told after each change of the merged view.
     changed: watch::Sender<u64>,
     pub(crate) stop: CancellationToken,
@@ -74,6 +82,7 @@ impl<S: Source> Fleet<S> {
             gate: Gate::default(),
             merged: Mutex::default(),
             heard: report::Heard::now(),
+            order: watch::Sender::new(Order::Serve),
             changed: watch::Sender::new(0),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -129,9 +138,11 @@ impl<S: Source> Fleet<S> {
         wait::wait(self, &wait::Awaited { revision, api_ids }, timeout).await
     }
 
-    /// Whether no leader has taken this node's reports for so long that none waits for its data nodes.
+    /// Whether data nodes are sent elsewhere: an operator wants that, or no leader has taken this node's reports for so long
+    /// that none waits for its data nodes.
     pub(crate) fn is_detached(&self) -> bool {
-        self.inner.heard.elapsed() > self.inner.timing.reporter_silence_max
+        *self.inner.order.borrow() == Order::Drain
+            || self.inner.heard.elapsed() > self.inner.timing.reporter_silence_max
     }
 
     /// A line for every data node: connected ones, those that left lately, and those that joined and are not here. On a
@@ -154,12 +165,12 @@ impl<S: Source> Fleet<S> {
             joined.iter().filter(|node| node.role == "control").map(|node| (node.raft_id, node)).collect();
         let control = |raft_id: u64| controls.get(&raft_id).copied();
         let connected = |session: Session| {
-            let state = if session.generation != *generation {
-                "connected"
-            } else if session.not_compiled.is_empty() {
-                "serving"
-            } else {
-                "broken"
+            let state = match session.standing {
+                DRAINING => "draining",
+                DRAINED => "drained",
+                _ if session.generation != *generation => "connected",
+                _ if session.not_compiled.is_empty() => "serving",
+                _ => "broken",
             };
             line(session, state, &control)
         };

@@ -14,7 +14,7 @@ use sluice_proto::{
     raft::{BrokenApi, Session, SessionReport},
     sync::{Applied, Hello},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Diagnostics of one broken API that the leader hears of, and the bytes of each.
@@ -53,6 +53,17 @@ struct Sessions {
 struct Place {
     session_id: String,
     ended: CancellationToken,
+    orders: watch::Sender<Order>,
+}
+
+/// What an operator wants of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// To serve.
+    #[default]
+    Serve,
+    /// To send its clients elsewhere.
+    Drain,
 }
 
 impl Sessions {
@@ -101,6 +112,7 @@ pub(crate) struct Registered<'a> {
     node_id: String,
     session_id: String,
     ended: CancellationToken,
+    orders: watch::Receiver<Order>,
 }
 
 impl Own {
@@ -122,9 +134,11 @@ impl Own {
             level: hello.level,
             connected_ms,
             control_raft_id: self.raft_id,
+            standing: u32::try_from(hello.standing).unwrap_or_default(),
             ..Session::default()
         };
         let ended = CancellationToken::new();
+        let (order, orders) = watch::channel(Order::Serve);
         let mut sessions = self.lock();
         sessions.make_place(&node_id);
         if sessions.all.len() >= limits::SESSIONS_MAX {
@@ -132,11 +146,26 @@ impl Own {
         }
         sessions.all.insert(session_id.clone(), session);
         sessions.changed.insert(session_id.clone());
-        let place = Place { session_id: session_id.clone(), ended: ended.clone() };
+        let place = Place { session_id: session_id.clone(), ended: ended.clone(), orders: order };
         sessions.of_node.entry(node_id.clone()).or_default().push_back(place);
         drop(sessions);
         self.news.notify_one();
-        Some(Registered { own: self, node_id, session_id, ended })
+        Some(Registered { own: self, node_id, session_id, ended, orders })
+    }
+
+    /// Gives an order to a data node; false when it does not stream from here.
+    pub(crate) fn order(&self, node_id: &str, order: Order) -> bool {
+        let sessions = self.lock();
+        let places = sessions.of_node.get(node_id);
+        for place in places.into_iter().flatten() {
+            place.orders.send_replace(order);
+        }
+        places.is_some()
+    }
+
+    /// Makes the leader hear of what no session says.
+    pub(crate) fn has_news(&self) {
+        self.news.notify_one();
     }
 
     /// How many there are.
@@ -168,6 +197,8 @@ impl Own {
             sessions: told,
             gone: if extent == Extent::All { Vec::new() } else { gone.into_iter().collect() },
             process: self.process,
+            // What is wanted of the node itself is the fleet's to say.
+            draining: false,
         }
     }
 
@@ -209,6 +240,16 @@ impl Registered<'_> {
             session.not_compiled = not_compiled;
             session.rejected.clear();
         });
+    }
+
+    /// What an operator wants of the data node, now and later.
+    pub(crate) fn orders(&self) -> watch::Receiver<Order> {
+        self.orders.clone()
+    }
+
+    /// The data node says whether its clients are welcome.
+    pub(crate) fn stands(&self, standing: i32) {
+        self.change(|session| session.standing = u32::try_from(standing).unwrap_or_default());
     }
 
     /// The data node could not take what it was sent.

@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use sluice_proto::raft::SessionReportReply;
+use sluice_proto::raft::{SessionReport, SessionReportReply};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-use super::{Fleet, own::Extent};
+use super::{Fleet, Order, own::Extent};
 use crate::source::Source;
 
 /// When this node was last heard by a leader.
@@ -75,7 +75,8 @@ pub(super) async fn run<S: Source>(fleet: Fleet<S>) {
 
 async fn tell<S: Source>(fleet: &Fleet<S>, leader: u64, extent: Extent, term: u64) -> Option<SessionReportReply> {
     let inner = &fleet.inner;
-    let report = inner.own.report(extent, term);
+    let draining = *inner.order.borrow() == Order::Drain;
+    let report = SessionReport { draining, ..inner.own.report(extent, term) };
     if leader == inner.source.raft_id() {
         return Some(fleet.take_report(report));
     }

@@ -8,7 +8,9 @@ use std::{pin::pin, sync::Arc};
 
 use prost::Message;
 use sluice_model::Revision;
-use sluice_proto::sync::{Applied, Beat, Behind, Detached, FromControl, FromData, Welcome, from_control, from_data};
+use sluice_proto::sync::{
+    Applied, Beat, Behind, Detached, Drain, FromControl, FromData, Welcome, from_control, from_data,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout},
@@ -24,7 +26,10 @@ use super::{
     greeting::{greet, still_behind, wall_ms},
     snapshot,
 };
-use crate::{fleet::Registered, source::Source};
+use crate::{
+    fleet::{Order, Registered},
+    source::Source,
+};
 
 /// Removed control nodes that a data node is told of: far more than a cluster ever has had.
 const REVOKED_TOLD_MAX: usize = 1_000;
@@ -112,6 +117,7 @@ where
         caller,
         incoming,
         out,
+        orders: registered.orders(),
         registered,
         revisions,
         beats,
@@ -142,6 +148,7 @@ struct Session<'a, S: Source, I> {
     incoming: I,
     out: &'a Outgoing,
     registered: Registered<'a>,
+    orders: watch::Receiver<Order>,
     revisions: watch::Receiver<u64>,
     beats: Interval,
     /// What the data node holds, as it said.
@@ -220,6 +227,10 @@ where
                 changed.map_err(|_| Status::unavailable("this control node stops; try another").into())
             }
             () = sleep_until(self.resync_from), if waits => Ok(()),
+            Ok(()) = self.orders.changed() => {
+                let undo = *self.orders.borrow_and_update() == Order::Serve;
+                self.say(from_control::Kind::Drain(Drain { undo })).await
+            }
             _ = self.beats.tick() => self.beat().await,
             () = sleep_until(silent_at) => Err(Status::deadline_exceeded("the data node has gone silent").into()),
         }
@@ -308,6 +319,7 @@ where
                 self.resync(&resync.reason, copy);
             }
             from_data::Kind::Beat(beat) => self.compare(&beat),
+            from_data::Kind::Stands(stands) => self.registered.stands(stands.standing),
             from_data::Kind::Hello(_) => return Err(Status::invalid_argument("expected one hello, found two").into()),
         }
         Ok(())

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
 mod harness;
+mod members;
 
 use std::{
     sync::{

@@ -1,14 +1,18 @@
 //! `node`: the nodes of the cluster and what they serve.
 
+mod drain;
+
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use sluice_proto::admin::{BrokenOnNode, ListNodesReply, ListNodesRequest, NodeLine};
 use sluice_rpc::admin::fleet_client::FleetClient;
 
+use self::drain::WaitFor;
 use crate::{
-    args::Page,
+    args::{Consent, Page},
     failure::{Exit, Failure},
     freshness::Freshness,
+    members,
     noun::pages,
     session::Session,
     table::{Column, column},
@@ -58,6 +62,26 @@ pub(crate) enum Command {
         #[command(flatten)]
         freshness: Freshness,
     },
+    /// Send a node's clients elsewhere before it is stopped: it is not ready, and serves those that come all the same.
+    /// `--undo` is the opposite, and so is starting it again
+    #[command(after_help = "Example:\n  sluice node drain 10.0.0.7:8080 && ssh 10.0.0.7 systemctl restart sluice-data")]
+    Drain {
+        /// Id or address; of a control node its raft number too
+        node: String,
+        /// Let it serve again
+        #[arg(long)]
+        undo: bool,
+        #[command(flatten)]
+        wait: WaitFor,
+    },
+    /// Take a node out of the cluster for good: it stops, and is not taken in again
+    #[command(after_help = "Example:\n  sluice node remove 10.0.0.7:8080 --yes")]
+    Remove {
+        /// Id or address
+        node: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
 }
 
 impl Command {
@@ -77,6 +101,8 @@ impl Command {
                 .await
             }
             Self::Get { node, freshness } => get(&session.reading(freshness), &node).await,
+            Self::Drain { node, undo, wait } => drain::drain(session, node, undo, wait).await,
+            Self::Remove { node, consent } => members::remove(session, node, None, consent).await,
         }
     }
 }

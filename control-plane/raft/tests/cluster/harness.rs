@@ -235,6 +235,11 @@ fn stamp() -> Stamp {
     Stamp { actor: "test".to_owned(), time_ms: 1_700_000_000_000, ..Default::default() }
 }
 
+/// A command with a stamp.
+pub(crate) fn command(kind: impl FnOnce(Option<Stamp>) -> command::Kind) -> Command {
+    Command { kind: Some(kind(Some(stamp()))) }
+}
+
 pub(crate) fn plan(name: &str) -> Command {
     plan_with(name, "document")
 }

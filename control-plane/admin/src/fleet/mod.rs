@@ -1,9 +1,11 @@
 //! The service `Fleet`: which node serves which revision.
 
+mod drain;
+
 use std::time::{Duration, Instant};
 
 use sluice_proto::{
-    admin::{ListNodesReply, ListNodesRequest, NodeLine, WaitReply, WaitRequest},
+    admin::{DrainReply, DrainRequest, ListNodesReply, ListNodesRequest, NodeLine, WaitReply, WaitRequest},
     model::Revision,
     raft::{SessionReport, SessionReportReply},
 };
@@ -19,6 +21,15 @@ use crate::{
     replica::Replica,
 };
 
+/// What an operator wants of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// That it serves.
+    Serving,
+    /// That its clients go elsewhere.
+    Draining,
+}
+
 /// The sessions of data nodes, as this node and, on the leader, all nodes know them.
 #[tonic::async_trait]
 pub trait Sessions: Send + Sync + 'static {
@@ -31,6 +42,18 @@ pub trait Sessions: Send + Sync + 'static {
 
     /// A line for every data node that is or was lately connected.
     fn nodes(&self) -> Vec<NodeLine>;
+
+    /// Tells a data node that streams from this node what is wanted of it; false when it does not.
+    fn order(&self, node_id: &str, wanted: Wanted) -> bool;
+
+    /// The same for this node.
+    fn order_this(&self, wanted: Wanted);
+
+    /// Raft's number of the control node from which a data node streams, as the leader knows it.
+    fn place_of(&self, node_id: &str) -> Option<u64>;
+
+    /// Control nodes that drain, by Raft's number, with how many data nodes they still have; as the leader knows it.
+    fn draining(&self) -> Vec<(u64, usize)>;
 }
 
 #[tonic::async_trait]
@@ -43,6 +66,11 @@ impl<R: Replica> fleet_server::Fleet for Admin<R> {
         let left = leave_by(call.deadline).saturating_duration_since(Instant::now());
         let timeout = Duration::from_millis(timeout_ms).min(left);
         Ok(Response::new(self.sessions.wait(revision, api_ids, timeout).await))
+    }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainReply>, Status> {
+        let call = Call::of(&request);
+        Ok(Response::new(drain::drain(self, &call, request.into_inner()).await?))
     }
 
     async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Result<Response<ListNodesReply>, Status> {
