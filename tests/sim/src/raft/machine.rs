@@ -174,7 +174,10 @@ impl Machine {
     fn apply_command(&mut self, draft: &mut Draft<'_, MemoryTables>, entry: &Entry, bytes: &Bytes) -> Reply {
         let index = entry.log_id.index;
         let mut command = Command::decode(bytes.clone()).unwrap_or_default();
-        if self.world.circumstances().sabotage == Sabotage::AppliesDifferently && self.node == 2 && index.is_multiple_of(7) {
+        if self.world.circumstances().sabotage == Sabotage::AppliesDifferently
+            && self.node == 2
+            && index.is_multiple_of(7)
+        {
             differently(&mut command);
         }
         let applied = apply(draft, index, &command);
