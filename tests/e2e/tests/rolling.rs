@@ -124,5 +124,5 @@ async fn all_nodes_are_restarted_one_after_the_other_under_load() {
     }
     let listed = cluster.cli().json(&["key", "list", "--all"]);
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(keys.len()), "no write was made twice");
-    println!("{sent} requests and {} writes, none failed", keys.len());
+    eprintln!("{sent} requests and {} writes, none failed", keys.len());
 }
