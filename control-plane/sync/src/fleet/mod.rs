@@ -145,17 +145,19 @@ impl<S: Source> Fleet<S> {
             || self.inner.heard.elapsed() > self.inner.timing.reporter_silence_max
     }
 
-    /// A line for every data node: connected ones, those that left lately, and those that joined and are not here. On a
+    /// A line for every data node: connected ones, those that left lately and were not removed, and those that joined and
+    /// are not here. On a
     /// node that does not lead, what it knows itself.
     pub fn nodes(&self) -> Vec<NodeLine> {
         let leadership = *self.inner.source.leadership().borrow();
         let view = self.inner.source.view();
         let generation = view.revision().generation;
         let joined = view.nodes();
-        drop(view);
         let (live, gone) = if leadership.this {
             let merged = self.merged(leadership.term);
-            (merged.live(), merged.gone())
+            let mut gone = merged.gone();
+            gone.retain(|session| view.removed_node(&session.node_id).is_none());
+            (merged.live(), gone)
         } else {
             let mut own = self.inner.own.all();
             own.sort_by_key(|session| std::cmp::Reverse(session.connected_ms));
