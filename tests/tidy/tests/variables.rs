@@ -6,7 +6,7 @@ use sluice_tidy::{Metadata, files};
 
 const LIST: &str = "common/settings/src/variable.rs";
 /// Read by the script that builds, and by tests.
-const BESIDE_SETTINGS: [&str; 2] = ["SLUICE_CACHE", "SLUICE_SKIPS"];
+const BESIDE_SETTINGS: [&str; 3] = ["SLUICE_CACHE", "SLUICE_NEXT", "SLUICE_SKIPS"];
 
 /// The names in a text between `before` and a quotation mark.
 fn names(path: &Path, before: &str) -> BTreeSet<String> {
