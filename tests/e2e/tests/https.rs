@@ -118,16 +118,18 @@ async fn certificates_are_renewed_under_load_without_a_failed_request() {
         load(&http1, Kind::NewConnections),
         load(&http2, Kind::NewConnections),
     ];
-    let first = shown(&http1.connect(served.https, NAME).await.unwrap());
+    // Who takes up a session again is shown no certificate.
+    let stranger = || served.authority.client(&["http/1.1"]);
+    let first = shown(&stranger().connect(served.https, NAME).await.unwrap());
     served.authority.issue(NAME, &served.certificate, &served.key);
     served.reloaded("served", 1).await;
-    let second = shown(&http1.connect(served.https, NAME).await.unwrap());
+    let second = shown(&stranger().connect(served.https, NAME).await.unwrap());
     assert_ne!(first, second, "the renewed certificate is shown");
 
     let whole = std::fs::read(&served.certificate).unwrap();
     std::fs::write(&served.certificate, &whole[..whole.len() / 2]).unwrap();
     served.reloaded("refused", 1).await;
-    assert_eq!(second, shown(&http1.connect(served.https, NAME).await.unwrap()), "the one before the broken one");
+    assert_eq!(second, shown(&stranger().connect(served.https, NAME).await.unwrap()), "the one before the broken one");
     served.authority.issue(NAME, &served.certificate, &served.key);
     served.reloaded("served", 2).await;
 
