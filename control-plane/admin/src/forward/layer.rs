@@ -213,6 +213,12 @@ fn answer_of(reply: Result<ForwardReply, Status>, deadline: Instant) -> Option<R
                 "the leader did not answer in time; the change may have been made: ask again with the same request id";
             Some(Status::from(Refused::new(Reason::OutcomeUnknown, message)).into_http())
         }
+        // It may be what the caller asked for; then it is done, and any other node answers so.
+        Err(status) if sluice_identity::says_removed(&status) => {
+            let message = "this control node was removed from the cluster while it asked the leader; the change may have \
+                           been made: ask another with the same request id";
+            Some(Status::from(Refused::new(Reason::OutcomeUnknown, message)).into_http())
+        }
         Err(status) => Some(status.into_http()),
     }
 }
